@@ -1,0 +1,121 @@
+package spmd
+
+// address checks a pointer and its optional index (i64, may be nil).
+func (b *Builder) address(p, i *Value) []*Value {
+	if p.Type.Kind != Pointer || i != nil && i.Type != (Type{Elem: I64}) {
+		b.fail("address of type %v", p.Type)
+	}
+	if n, ok := i.Const(); i == nil || ok && n == 0 {
+		return []*Value{p}
+	}
+	return []*Value{p, i}
+}
+
+// Load gives the uniform p[i + off], widened to its register type. i may be nil.
+func (b *Builder) Load(p, i *Value, off int64) *Value {
+	return b.emit(OpLoad, off, Type{Elem: p.Type.Elem.Reg()}, b.address(p, i)...)
+}
+
+// LoadV gives lane l p[i + off + l].
+func (b *Builder) LoadV(p, i *Value, off int64) *Value {
+	return b.emit(OpLoadV, off, Type{p.Type.Elem.Reg(), Varying}, b.address(p, i)...)
+}
+
+// LoadVN loads the lanes below n (i64, uniform) and gives 0 in the others.
+func (b *Builder) LoadVN(p, i *Value, off int64, n *Value) *Value {
+	return b.emit(OpLoadVN, off, Type{p.Type.Elem.Reg(), Varying}, append(b.address(p, i), n)...)
+}
+
+// Gather gives lane l p[v[l] + off].
+func (b *Builder) Gather(p, v *Value, off int64) *Value {
+	if v.Type != (Type{I32, Varying}) {
+		b.fail("gather by %v", v.Type)
+	}
+	return b.emit(OpGather, off, Type{p.Type.Elem.Reg(), Varying}, p, v)
+}
+
+func (b *Builder) stored(p, x *Value) {
+	if x.Type.Elem != p.Type.Elem.Reg() {
+		b.fail("store of %v to %v", x.Type, p.Type)
+	}
+}
+
+// Store writes a uniform value to p[i + off].
+func (b *Builder) Store(p, i *Value, off int64, x *Value) {
+	b.stored(p, x)
+	if x.Type.Kind != Uniform {
+		b.fail("store of %v", x.Type)
+	}
+	b.effect(OpStore, off, append(b.address(p, i), x)...)
+}
+
+// StoreV writes lane l to p[i + off + l].
+func (b *Builder) StoreV(p, i *Value, off int64, x *Value) {
+	b.stored(p, x)
+	b.effect(OpStoreV, off, append(b.address(p, i), b.Splat(x))...)
+}
+
+// StoreVN writes the lanes below n.
+func (b *Builder) StoreVN(p, i *Value, off int64, n, x *Value) {
+	b.stored(p, x)
+	b.effect(OpStoreVN, off, append(b.address(p, i), n, b.Splat(x))...)
+}
+
+// Prefetch asks for the cache line of p[i + off].
+func (b *Builder) Prefetch(p, i *Value, off int64) { b.effect(OpPrefetch, off, b.address(p, i)...) }
+
+// For runs body for i = lo, lo+step, ... below hi. body gets i and the carried values and gives the next ones; For gives the last.
+func (b *Builder) For(lo, hi *Value, step int64, carry []*Value, body func(i *Value, c []*Value) []*Value) []*Value {
+	if lo.Type != (Type{Elem: I64}) || hi.Type != lo.Type || step <= 0 {
+		b.fail("for from %v to %v by %d", lo.Type, hi.Type, step)
+	}
+	in := &Instr{Op: OpFor, Imm: step, Args: append([]*Value{lo, hi}, carry...)}
+	r := &Region{}
+	r.Params = append(r.Params, b.param(Type{Elem: I64}, r))
+	for _, c := range carry {
+		r.Params = append(r.Params, b.param(c.Type, r))
+	}
+	b.inside(r, func() []*Value { return body(r.Params[0], r.Params[1:]) })
+	if len(r.Yield) != len(carry) {
+		b.fail("loop carries %d values and yields %d", len(carry), len(r.Yield))
+	}
+	in.Regions = []*Region{r}
+	for _, c := range carry {
+		in.Results = append(in.Results, b.value(c.Type, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return in.Results
+}
+
+// If is a uniform branch. els may be nil when nothing is yielded.
+func (b *Builder) If(cond *Value, then, els func() []*Value) []*Value {
+	if cond.Type != (Type{Elem: Bool}) {
+		b.fail("if of %v", cond.Type)
+	}
+	in := &Instr{Op: OpIf, Args: []*Value{cond}, Regions: []*Region{{}, {}}}
+	b.inside(in.Regions[0], then)
+	if els != nil {
+		b.inside(in.Regions[1], els)
+	}
+	if len(in.Regions[0].Yield) != len(in.Regions[1].Yield) {
+		b.fail("branches yield %d and %d values", len(in.Regions[0].Yield), len(in.Regions[1].Yield))
+	}
+	for _, y := range in.Regions[0].Yield {
+		in.Results = append(in.Results, b.value(y.Type, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return in.Results
+}
+
+func (b *Builder) param(t Type, r *Region) *Value {
+	v := b.value(t, nil)
+	v.In = r
+	return v
+}
+
+func (b *Builder) inside(r *Region, body func() []*Value) {
+	outer := b.cur
+	b.cur = r
+	r.Yield = body()
+	b.cur = outer
+}

@@ -1,0 +1,72 @@
+package spmd
+
+// Target is what a kernel's builder may know of the machine: facts, not names.
+type Target struct {
+	Name      string // "x86-64-v3", "x86-64-v4", "sm_80"
+	Lanes     int    // W: f32 lanes of a varying value, 8, 16 or 32
+	Registers int    // varying registers
+	L1, L2    int    // bytes of data cache of one worker
+	Members   int    // warps in a team; 1 on a CPU
+}
+
+// GridBy says what the tiles of a launch are counted by, beside its panels.
+type GridBy uint8
+
+const (
+	ByOne       GridBy = iota // panels only
+	ByRowBlocks               // panels * ceil(rows / Block)
+	BySeqs                    // panels * seqs
+	ByOutBlocks               // panels * ceil(outs / Block)
+)
+
+// Grid is how many tiles a launch has. Tile t is panel t / n and block t % n, where n counts the blocks of rows, or the sequences.
+type Grid struct {
+	Panels int64
+	By     GridBy
+	Block  int64 // rows in a block
+}
+
+// Blocks is n for a step of these sizes.
+func (g Grid) Blocks(rows, seqs, outs int64) int64 {
+	switch g.By {
+	case ByRowBlocks:
+		return (rows + g.Block - 1) / g.Block
+	case BySeqs:
+		return seqs
+	case ByOutBlocks:
+		return (outs + g.Block - 1) / g.Block
+	}
+	return 1
+}
+
+// Launch is a kernel over a grid of tiles. Args holds, for each parameter of the kernel, a byte offset into the parameter's space.
+type Launch struct {
+	Kernel int // index into Program.Kernels
+	Args   []int64
+	Grid   Grid
+	Note   string // checkpoint tensor or group that it is about: for dumps, profiles and comments in the code
+}
+
+// Phase is what runs between two barriers of all workers: the tiles of its launches, in any order.
+type Phase struct {
+	Name     string
+	MinRows  int64 // skipped, with its barrier, when a step has fewer rows; 0: always runs
+	Launches []Launch
+}
+
+// Program is a whole step. Every level (number of lanes) of one program has the same phases, arguments and memory; only the kernels differ.
+type Program struct {
+	Name    string
+	Target  Target
+	Kernels []*Kernel
+	Phases  []Phase
+
+	WeightBytes  int64 // packed weights
+	WorkBytes    int64 // activations of a step of MaxRows rows
+	TeamBytes    int64 // scratch of one worker
+	SlotBytes    int64 // state of one sequence, a multiple of 64
+	LogitsStride int64 // f32 elements between two rows of the logits
+	Vocab        int64 // columns of the logits that mean something
+	MaxRows      int64
+	MaxSeqs      int64
+}
