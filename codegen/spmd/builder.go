@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"runtime"
 )
 
@@ -37,11 +38,16 @@ func (b *Builder) Finish() (*Kernel, error) {
 	return b.k, nil
 }
 
+// fail notes a mistake with the line of kernel code that made it: the innermost one outside of the builder's own files.
 func (b *Builder) fail(format string, args ...any) {
-	_, file, line, _ := runtime.Caller(2)
-	for i := len(file) - 1; i >= 0; i-- {
-		if file[i] == '/' {
-			file = file[i+1:]
+	file, line := "?", 0
+	for skip := 1; ; skip++ {
+		_, path, n, ok := runtime.Caller(skip)
+		if !ok {
+			break
+		}
+		file, line = filepath.Base(path), n
+		if file != "builder.go" && file != "builder_memory.go" {
 			break
 		}
 	}
@@ -262,8 +268,13 @@ func (b *Builder) ReduceAdd(xs ...*Value) *Value { return b.reduce(OpReduceAdd, 
 func (b *Builder) ReduceMax(xs ...*Value) *Value { return b.reduce(OpReduceMax, xs) }
 
 func (b *Builder) reduce(op Op, xs []*Value) *Value {
-	if len(xs) != max(1, 16/b.k.Lanes) || xs[0].Type != (Type{F32, Varying}) {
-		b.fail("%v of %d values of %v: 16 lanes are wanted", op, len(xs), xs[0].Type)
+	if want := max(1, 16/b.k.Lanes); len(xs) != want {
+		b.fail("%v of %d values: 16 lanes are wanted, so %d", op, len(xs), want)
+	}
+	for _, x := range xs {
+		if x.Type != (Type{F32, Varying}) {
+			b.fail("%v of %v", op, x.Type)
+		}
 	}
 	return b.emit(op, 0, Type{Elem: F32}, xs...)
 }

@@ -1,5 +1,7 @@
 package spmd
 
+import "fmt"
+
 // Op is an instruction of the kernel language.
 type Op uint8
 
@@ -69,58 +71,85 @@ const (
 
 var preds = [...]string{"eq", "ne", "lt", "le", "gt", "ge"}
 
-func (p Pred) String() string { return preds[p] }
+func (p Pred) String() string {
+	if p >= 0 && int(p) < len(preds) {
+		return preds[p]
+	}
+	return fmt.Sprintf("pred(%d)", int64(p))
+}
+
+// immediate says what an instruction's Imm is, and so how it is written and which values are right.
+type immediate uint8
+
+const (
+	noImm      immediate = iota
+	immValue             // an integer, or the bits of a float
+	immParam             // index of a parameter
+	immScratch           // bytes from the start of the team's scratch
+	immOffset            // elements
+	immShift             // bits
+	immPred              // Pred
+	immStep              // of a loop
+)
 
 // ops is the whole kernel language: printer, parser, verifier, interpreter and backends have an entry for each; a test walks it.
-var ops = [numOps]struct{ name, args, doc string }{
-	OpConst:     {"const", "", "the constant Imm (an integer, or the bits of a float); uniform"},
-	OpParam:     {"param", "", "pointer: parameter Imm of the kernel"},
-	OpScratch:   {"scratch", "", "pointer into the team's scratch memory, Imm bytes from its start"},
-	OpTile:      {"tile", "", "i64: index of the tile within the launch"},
-	OpRows:      {"rows", "", "i64: rows of this step"},
-	OpSeqs:      {"seqs", "", "i64: sequences of this step"},
-	OpOuts:      {"outs", "", "i64: rows of this step whose logits are wanted"},
-	OpMember:    {"member", "", "i64: which warp of the team this is; 0 on a CPU"},
-	OpMembers:   {"members", "", "i64: how many there are; 1 on a CPU"},
-	OpLane:      {"lane", "", "<i32>: 0, 1, ... W-1"},
-	OpOffset:    {"offset", "p i", "pointer p moved by i (i64) elements"},
-	OpAdd:       {"add", "x y", "integers wrap"},
-	OpSub:       {"sub", "x y", ""},
-	OpMul:       {"mul", "x y", ""},
-	OpDiv:       {"div", "x y", "float: IEEE quotient; integer: both operands are >= 0 and y > 0, uniform only"},
-	OpRem:       {"rem", "x y", "integer, uniform only; operands as for div"},
-	OpMin:       {"min", "x y", "x < y ? x : y, so y when one is NaN (vminps)"},
-	OpMax:       {"max", "x y", "x > y ? x : y, so y when one is NaN (vmaxps)"},
-	OpAnd:       {"and", "x y", "integers and bools"},
-	OpOr:        {"or", "x y", ""},
-	OpXor:       {"xor", "x y", ""},
-	OpShl:       {"shl", "x", "integer x shifted left by Imm bits"},
-	OpShr:       {"shr", "x", "integer x shifted right by Imm bits, sign kept"},
-	OpNeg:       {"neg", "x", "float: the sign bit turned; integer: 0 - x"},
-	OpAbs:       {"abs", "x", "float: the sign bit cleared"},
-	OpSqrt:      {"sqrt", "x", "IEEE"},
-	OpFMA:       {"fma", "x y z", "x*y + z with one rounding"},
-	OpCmp:       {"cmp", "x y", "bool; predicate Imm"},
-	OpSelect:    {"select", "c x y", "c ? x : y; c uniform or varying"},
-	OpRound:     {"round", "x", "f32 to i32, half to even; undefined outside of i32's range (callers clamp)"},
-	OpToF32:     {"tof32", "x", "i32 to f32, round to nearest even"},
-	OpBitcast:   {"bitcast", "x", "f32 to i32 or i32 to f32, the same bits"},
-	OpExtend:    {"extend", "x", "i32 to i64, sign kept; uniform"},
-	OpTruncate:  {"truncate", "x", "i64 to i32; uniform"},
-	OpSplat:     {"splat", "x", "uniform to varying"},
-	OpLoad:      {"load", "p i?", "uniform: p[i + Imm], widened"},
-	OpLoadV:     {"loadv", "p i?", "varying: lane l gets p[i + Imm + l], widened"},
-	OpLoadVN:    {"loadvn", "p i? n", "the same for lanes below n (i64); 0 in the others, whose memory is not touched"},
-	OpGather:    {"gather", "p v", "varying: lane l gets p[v[l] + Imm], v is <i32>"},
-	OpStore:     {"store", "p i? x", "p[i + Imm] = x, uniform; x has the element's register type, narrowed half to even"},
-	OpStoreV:    {"storev", "p i? x", "lane l: p[i + Imm + l] = x"},
-	OpStoreVN:   {"storevn", "p i? n x", "the same for lanes below n"},
-	OpPrefetch:  {"prefetch", "p i?", "hint: p[i + Imm] will be read soon; may be beyond the end"},
-	OpReduceAdd: {"reduceadd", "x...", "f32: the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
-	OpReduceMax: {"reducemax", "x...", "f32: the largest of 16 lanes in the same order"},
-	OpFor:       {"for", "lo hi init...", "i = lo, lo+Imm, ... while i < hi; region gets i and the carried values and yields the next ones; results are the last"},
-	OpIf:        {"if", "c", "uniform branch; both regions yield the results"},
-	OpBarrier:   {"barrier", "", "all members of the team; their scratch is then seen by each other"},
+//
+// args names the operands. sig gives their types and, after the arrow, the result's. In both, "?" marks an operand that may be missing and "..."
+// one that may be repeated. T is one of the types in of, the same wherever it stands; *E is a pointer, R and <R> the register types that its
+// elements are widened to; <T> is T made varying; bool:T is bool, varying if T is; bits:T is the other 32-bit type; C is bool or, where T is varying, <bool>.
+var ops = [numOps]struct {
+	name, args, sig, of string
+	imm                 immediate
+	doc                 string
+}{
+	OpConst:     {"const", "", "-> T", "i32 i64 f32", immValue, "the constant Imm (an integer, or the bits of a float)"},
+	OpParam:     {"param", "", "-> *E", "", immParam, "pointer: parameter Imm of the kernel"},
+	OpScratch:   {"scratch", "", "-> *E", "", immScratch, "pointer into the team's scratch memory, Imm bytes from its start"},
+	OpTile:      {"tile", "", "-> i64", "", noImm, "index of the tile within the launch"},
+	OpRows:      {"rows", "", "-> i64", "", noImm, "rows of this step"},
+	OpSeqs:      {"seqs", "", "-> i64", "", noImm, "sequences of this step"},
+	OpOuts:      {"outs", "", "-> i64", "", noImm, "rows of this step whose logits are wanted"},
+	OpMember:    {"member", "", "-> i64", "", noImm, "which warp of the team this is; 0 on a CPU"},
+	OpMembers:   {"members", "", "-> i64", "", noImm, "how many there are; 1 on a CPU"},
+	OpLane:      {"lane", "", "-> <i32>", "", noImm, "0, 1, ... W-1"},
+	OpOffset:    {"offset", "p i", "*E i64 -> *E", "", noImm, "pointer p moved by i elements"},
+	OpAdd:       {"add", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "integers wrap"},
+	OpSub:       {"sub", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "integers wrap"},
+	OpMul:       {"mul", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "integers wrap"},
+	OpDiv:       {"div", "x y", "T T -> T", "i32 i64 f32 <f32>", noImm, "float: IEEE quotient; integer: x >= 0 and y > 0"},
+	OpRem:       {"rem", "x y", "T T -> T", "i32 i64", noImm, "integer remainder; x >= 0 and y > 0"},
+	OpMin:       {"min", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "x < y ? x : y, so y when one is NaN (vminps)"},
+	OpMax:       {"max", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "x > y ? x : y, so y when one is NaN (vmaxps)"},
+	OpAnd:       {"and", "x y", "T T -> T", "bool i32 i64 <bool> <i32>", noImm, "of bits, or of bools"},
+	OpOr:        {"or", "x y", "T T -> T", "bool i32 i64 <bool> <i32>", noImm, "of bits, or of bools"},
+	OpXor:       {"xor", "x y", "T T -> T", "bool i32 i64 <bool> <i32>", noImm, "of bits, or of bools"},
+	OpShl:       {"shl", "x", "T -> T", "i32 i64 <i32>", immShift, "x shifted left by Imm bits"},
+	OpShr:       {"shr", "x", "T -> T", "i32 i64 <i32>", immShift, "x shifted right by Imm bits, sign kept"},
+	OpNeg:       {"neg", "x", "T -> T", "i32 i64 f32 <i32> <f32>", noImm, "float: the sign bit turned; integer: 0 - x"},
+	OpAbs:       {"abs", "x", "T -> T", "f32 <f32>", noImm, "the sign bit cleared"},
+	OpSqrt:      {"sqrt", "x", "T -> T", "f32 <f32>", noImm, "IEEE"},
+	OpFMA:       {"fma", "x y z", "T T T -> T", "f32 <f32>", noImm, "x*y + z with one rounding"},
+	OpCmp:       {"cmp", "x y", "T T -> bool:T", "i32 i64 f32 <i32> <f32>", immPred, "predicate Imm; with NaN all are false but ne"},
+	OpSelect:    {"select", "c x y", "C T T -> T", "bool i32 i64 f32 <bool> <i32> <f32>", noImm, "c ? x : y; c uniform or varying"},
+	OpRound:     {"round", "x", "T -> i32:T", "f32 <f32>", noImm, "to integer, half to even; undefined outside of i32's range (callers clamp)"},
+	OpToF32:     {"tof32", "x", "T -> f32:T", "i32 <i32>", noImm, "to float, round to nearest even"},
+	OpBitcast:   {"bitcast", "x", "T -> bits:T", "i32 f32 <i32> <f32>", noImm, "f32 to i32 or i32 to f32, the same bits"},
+	OpExtend:    {"extend", "x", "i32 -> i64", "", noImm, "sign kept"},
+	OpTruncate:  {"truncate", "x", "i64 -> i32", "", noImm, "the low 32 bits"},
+	OpSplat:     {"splat", "x", "T -> <T>", "bool i32 f32", noImm, "uniform to varying"},
+	OpLoad:      {"load", "p i?", "*E i64? -> R", "", immOffset, "p[i + Imm], widened"},
+	OpLoadV:     {"loadv", "p i?", "*E i64? -> <R>", "", immOffset, "lane l gets p[i + Imm + l], widened"},
+	OpLoadVN:    {"loadvn", "p i? n", "*E i64? i64 -> <R>", "", immOffset, "the same for lanes below n; 0 in the others, whose memory is not touched"},
+	OpGather:    {"gather", "p v", "*E <i32> -> <R>", "", immOffset, "lane l gets p[v[l] + Imm], widened"},
+	OpStore:     {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
+	OpStoreV:    {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
+	OpStoreVN:   {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
+	OpPrefetch:  {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
+	OpReduceAdd: {"reduceadd", "x...", "<f32>... -> f32", "", noImm, "the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
+	OpReduceMax: {"reducemax", "x...", "<f32>... -> f32", "", noImm, "max of 16 lanes in the same order"},
+	OpFor:       {"for", "lo hi init...", "", "", immStep, "i = lo, lo+Imm, ... while i < hi; region gets i and the carried values and yields the next ones; results are the last"},
+	OpIf:        {"if", "c", "", "", noImm, "uniform branch; both regions yield the results"},
+	OpBarrier:   {"barrier", "", "->", "", noImm, "all members of the team; their scratch is then seen by each other"},
 }
 
 func (o Op) String() string {

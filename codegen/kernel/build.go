@@ -1,0 +1,221 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// Options says what the packed weights and a step look like.
+type Options struct {
+	Weights string // element type of matrices: "as-is" (the checkpoint's), "f32" or "bf16"; vectors, A and the convolution's taps are f32 always
+	MaxRows int    // rows of a step at most; 0: 512
+	MaxSeqs int    // sequences of a step at most; 0: 256
+}
+
+// weightModes are the values of Options.Weights.
+var weightModes = map[string]spmd.Elem{"as-is": spmd.Bool /* the checkpoint's own */, "f32": spmd.F32, "bf16": spmd.BF16}
+
+// StateLayout says where a state lies within a slot: element (c, k), where k is the last axis of Shape and c counts all others, at float
+//
+//	Offset/4 + (c/Block)*K*Pad + k*Pad + c%Block
+type StateLayout struct {
+	Name       string
+	Offset     int64 // bytes from the slot's start
+	Shape      []int
+	Block, Pad int64
+}
+
+// Cost is what a launch moves and computes.
+type Cost struct {
+	WeightBytes int64 // read once a step
+	Flops       int64 // per row (or per wanted row, behind the gather of outs)
+}
+
+// Plan is a compiled model before machine code: one program a target, the weights that they read and what a slot holds.
+type Plan struct {
+	Programs []*spmd.Program
+	Pieces   []Piece
+	States   []StateLayout
+	Costs    [][]Cost // by phase and launch
+}
+
+// Build plans a module whose ops are all in groups (passes.Run). All programs have the same phases, arguments and memory.
+func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
+	p, err := newPlanner(m, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.tasks(); err != nil {
+		return nil, err
+	}
+	p.placeWeights()
+	p.placeRows()
+	plan := &Plan{Pieces: p.pieces, States: p.states}
+	for _, t := range targets {
+		prog, err := p.program(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s for %s: %w", m.Family, t.Name, err)
+		}
+		plan.Programs = append(plan.Programs, prog)
+	}
+	plan.Costs = p.costs()
+	return plan, nil
+}
+
+// planner holds what Build finds out, in the order of its steps.
+type planner struct {
+	m            *ir.Module
+	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
+	maxRows      int64
+	maxSeqs      int64
+	logits       *ir.Value
+	logitsStride int64
+	uses         map[*ir.Value][]*ir.Op
+	multiplied   map[*ir.Value]bool // weights that a linear op reads
+	list         []*task            // in order of execution
+	slotBytes    int64
+	states       []StateLayout
+	stateAt      map[*ir.Value]int64
+	pieces       []Piece
+	weightAt     map[weightKey]int64
+	rowsAt       map[*ir.Value]int64
+	workBytes    int64
+}
+
+type weightKey struct {
+	v *ir.Value
+	l layout
+}
+
+func newPlanner(m *ir.Module, o Options) (*planner, error) {
+	elem, ok := weightModes[o.Weights]
+	if o.Weights == "" {
+		elem, ok = spmd.Bool, true
+	}
+	if !ok {
+		return nil, fmt.Errorf("weights %q: want as-is, f32 or bf16", o.Weights)
+	}
+	p := &planner{m: m, elem: elem, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+		multiplied: map[*ir.Value]bool{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+	if p.maxRows == 0 {
+		p.maxRows = 512
+	}
+	if p.maxSeqs == 0 {
+		p.maxSeqs = 256
+	}
+	if len(m.Func.Returns) != 1 {
+		return nil, fmt.Errorf("the function returns %d values, want the logits", len(m.Func.Returns))
+	}
+	p.logits = m.Func.Returns[0]
+	if perRow(p.logits) != ir.Outs {
+		return nil, fmt.Errorf("%%%s is %v, want logits of the wanted rows [O, vocabulary]", p.logits.Name, p.logits.Type)
+	}
+	p.logitsStride = stride(p.logits)
+	for _, op := range m.Func.Ops {
+		for _, a := range op.Args {
+			if a != nil {
+				p.uses[a] = append(p.uses[a], op)
+			}
+		}
+		if op.Code == ir.OpLinear {
+			p.multiplied[op.Args[1]] = true
+		}
+	}
+	return p, nil
+}
+
+// matrixElem is the packed element type of a matrix.
+func (p *planner) matrixElem(w *ir.Weight) spmd.Elem {
+	if p.elem != spmd.Bool {
+		return p.elem
+	}
+	switch w.DType {
+	case ir.BF16:
+		return spmd.BF16
+	case ir.F16:
+		return spmd.F16
+	}
+	return spmd.F32
+}
+
+// outputs are the values of a group that something outside of it reads: they go through memory.
+func (p *planner) outputs(g *ir.Group) []*ir.Value {
+	var outs []*ir.Value
+	for _, op := range p.m.Func.Ops {
+		if op.Group != g {
+			continue
+		}
+		for _, r := range op.Results {
+			if p.isState(r) {
+				continue
+			}
+			for _, u := range p.uses[r] {
+				if u.Group != g {
+					outs = append(outs, r)
+					break
+				}
+			}
+			if r == p.logits {
+				outs = append(outs, r)
+			}
+		}
+	}
+	return outs
+}
+
+func (p *planner) isState(v *ir.Value) bool {
+	for _, s := range p.m.Func.NextStates {
+		if s == v {
+			return true
+		}
+	}
+	return false
+}
+
+// tasks makes the tasks of every group and collects all that has no kernel.
+func (p *planner) tasks() error {
+	var errs []error
+	ops := map[*ir.Group][]*ir.Op{}
+	var groups []*ir.Group
+	for _, op := range p.m.Func.Ops {
+		switch {
+		case op.Group != nil:
+			if ops[op.Group] == nil {
+				groups = append(groups, op.Group)
+			}
+			ops[op.Group] = append(ops[op.Group], op)
+		case op.Code != ir.OpConst && op.Code != ir.OpReshape:
+			errs = append(errs, fmt.Errorf("op %v (%%%s) is in no group", op.Code, op.Results[0].Name))
+		}
+	}
+	for _, g := range groups {
+		ts, err := p.groupTasks(g, ops[g])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%v group g%d (%s): %w", g.Kind, g.ID, g.Note, err))
+			continue
+		}
+		for _, t := range ts {
+			p.placeStates(t)
+		}
+		p.list = append(p.list, ts...)
+	}
+	p.slotBytes = roundUp(p.slotBytes, 64)
+	return errors.Join(errs...)
+}
+
+func (p *planner) groupTasks(g *ir.Group, ops []*ir.Op) ([]*task, error) {
+	switch g.Kind {
+	case ir.GroupMap:
+		t, err := p.newMap(g, ops)
+		return []*task{t}, err
+	case ir.GroupContract:
+		t, err := p.newContraction(g, ops)
+		return []*task{t}, err
+	case ir.GroupScan:
+		return p.newScan(g)
+	}
+	return nil, fmt.Errorf("there is no template for it")
+}

@@ -1,0 +1,40 @@
+package kernel
+
+import (
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// convolve runs the causal depthwise convolution over each sequence's rows of one panel: y[t] = b + sum_k w[k] x[t-(K-1)+k], k ascending.
+// The last K-1 inputs travel in registers; they come from the sequence's state and go back to it.
+func (c *contraction) convolve(k *code, raw, col *spmd.Value) {
+	w := int64(k.Target.Lanes)
+	taps := k.Offset(c.convW.ptr, k.Mul(k.panel, k.I(c.taps*c.panel)))
+	window := c.taps - 1
+	k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		lo, hi, slot := k.sequence(s)
+		past := k.Offset(c.history.ptr, k.Add(slot, k.Mul(k.panel, k.I(window*c.panel))))
+		k.For(k.I(0), k.I(c.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			x := make([]*spmd.Value, window)
+			for j := range x {
+				x[j] = k.LoadV(past, lane, int64(j)*c.panel)
+			}
+			at := k.Add(col, lane)
+			x = k.For(lo, hi, 1, x, func(row *spmd.Value, x []*spmd.Value) []*spmd.Value {
+				x = append(x[:window:window], k.LoadV(raw, k.Add(k.Mul(row, k.I(c.panel)), lane), 0))
+				y := k.start(c.convB, at, 0)
+				for j := range x {
+					y = k.FMA(x[j], k.LoadV(taps, lane, int64(j)*c.panel), y)
+				}
+				p := &point{row: row, col: at, vals: map[*ir.Value]*spmd.Value{c.conv.Results[0]: y}}
+				k.put(p, c.out, k.eval(p, c.out))
+				return x[1:]
+			})
+			for j := range x {
+				k.StoreV(past, lane, int64(j)*c.panel, x[j])
+			}
+			return nil
+		})
+		return nil
+	})
+}

@@ -1,0 +1,168 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// point is where an elementwise expression is computed: one row, W neighbouring columns.
+type point struct {
+	row   *spmd.Value // i64
+	col   *spmd.Value // i64, first column, or nil for 0
+	off   int64       // added to col
+	count *spmd.Value // i64, columns that are stored; nil: all W
+	vals  map[*ir.Value]*spmd.Value
+}
+
+// elementwise is the kernel-language form of each elementwise op of the graph, one operand or two.
+var elementwise = map[ir.OpCode]func(b *spmd.Builder, x []*spmd.Value) *spmd.Value{
+	ir.OpNeg:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Neg(x[0]) },
+	ir.OpAbs:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Abs(x[0]) },
+	ir.OpExp:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return exp(b, x[0]) },
+	ir.OpSqrt:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Sqrt(x[0]) },
+	ir.OpRsqrt:    func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), b.Sqrt(x[0])) },
+	ir.OpRecip:    func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), x[0]) },
+	ir.OpSquare:   func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[0]) },
+	ir.OpTanh:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return tanh(b, x[0]) },
+	ir.OpErf:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return erf(b, x[0]) },
+	ir.OpSigmoid:  func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return sigmoid(b, x[0]) },
+	ir.OpSiLU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return silu(b, x[0]) },
+	ir.OpSoftplus: func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return softplus(b, x[0]) },
+	ir.OpReLU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Max(x[0], b.F(0)) },
+	ir.OpGELU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return gelu(b, x[0]) },
+	ir.OpGELUTanh: func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return geluTanh(b, x[0]) },
+	ir.OpAdd:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Add(x[0], x[1]) },
+	ir.OpSub:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Sub(x[0], x[1]) },
+	ir.OpMul:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[1]) },
+	ir.OpDiv:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(x[0], x[1]) },
+	ir.OpMin:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Min(x[0], x[1]) },
+	ir.OpMax:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Max(x[0], x[1]) },
+}
+
+// declare names everything outside of the group that the expression of v reads: rows of cols columns, and vectors. stop holds values that the
+// template itself provides (the accumulator, the result of a norm). Its text goes into the task's shape.
+func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error {
+	if name, ok := stop[v]; ok {
+		t.shape.WriteString(name)
+		return nil
+	}
+	if v.Def != nil && v.Def.Group == t.group && v.Def.Code != ir.OpReshape {
+		// A value that is used twice is computed once, and is named by its number the second time.
+		defer func() { stop[v] = fmt.Sprintf("v%d", len(stop)) }()
+	}
+	switch {
+	case v.Weight != nil && elements(v) == cols:
+		fmt.Fprintf(&t.shape, "w%d", t.index(t.vector(v)))
+	case v.Weight != nil && elements(v) == 1:
+		fmt.Fprintf(&t.shape, "s%d", t.index(t.vector(v)))
+	case v.Weight != nil:
+		return fmt.Errorf("weight %%%s %v does not fit rows of %d columns", v.Name, v.Type, cols)
+	case v.Def != nil && v.Def.Code == ir.OpConst:
+		fmt.Fprintf(&t.shape, "c%v", v.Def.Attrs.Value)
+	case v.Def != nil && v.Def.Code == ir.OpReshape && (v.Def.Group == t.group || root(v) != v):
+		return t.declare(v.Def.Args[0], stop, cols)
+	case v.Def == nil || v.Def.Group != t.group:
+		if elements(v) != cols || perRow(v) == 0 {
+			return fmt.Errorf("value %%%s %v is not rows of %d columns", v.Name, v.Type, cols)
+		}
+		fmt.Fprintf(&t.shape, "r%d", t.index(t.read(v)))
+	case elementwise[v.Def.Code] != nil:
+		fmt.Fprintf(&t.shape, "(%v", v.Def.Code)
+		for _, a := range v.Def.Args {
+			t.shape.WriteByte(' ')
+			if err := t.declare(a, stop, cols); err != nil {
+				return err
+			}
+		}
+		t.shape.WriteByte(')')
+	default:
+		return fmt.Errorf("op %v (%%%s) has no kernel inside a %v group", v.Def.Code, v.Name, t.group.Kind)
+	}
+	return nil
+}
+
+func (t *task) index(e *external) int {
+	for i := range t.ext {
+		if t.ext[i] == e {
+			return i
+		}
+	}
+	return -1
+}
+
+// eval computes v at a point; what it has computed is kept in p.vals.
+func (k *code) eval(p *point, v *ir.Value) *spmd.Value {
+	if x := p.vals[v]; x != nil {
+		return x
+	}
+	x := k.compute(p, v)
+	p.vals[v] = x
+	return x
+}
+
+func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
+	if v.Weight != nil {
+		w := k.t.find(useWeight, v, panels(32))
+		if elements(v) == 1 {
+			return k.Load(w.ptr, nil, 0)
+		}
+		return k.LoadV(w.ptr, p.col, p.off)
+	}
+	if v.Def != nil {
+		op := v.Def
+		switch {
+		case op.Code == ir.OpConst:
+			return k.F(float32(op.Attrs.Value))
+		case op.Code == ir.OpReshape && (op.Group == k.t.group || root(v) != v):
+			return k.eval(p, op.Args[0])
+		case op.Group == k.t.group:
+			if x := k.contracted(p, op); x != nil {
+				return x
+			}
+			args := make([]*spmd.Value, len(op.Args))
+			for i, a := range op.Args {
+				args[i] = k.eval(p, a)
+			}
+			return elementwise[op.Code](k.Builder, args)
+		}
+	}
+	r := k.t.find(useRead, root(v), layout{})
+	return k.LoadV(r.ptr, k.at(p, stride(root(v))), p.off)
+}
+
+// contracted is the fma of an add whose operand is a product: one rounding less, and the same on every machine, because it is written.
+func (k *code) contracted(p *point, op *ir.Op) *spmd.Value {
+	if op.Code != ir.OpAdd {
+		return nil
+	}
+	for i, a := range op.Args {
+		if a.Def != nil && a.Def.Code == ir.OpMul && a.Def.Group == k.t.group && p.vals[a] == nil {
+			return k.FMA(k.eval(p, a.Def.Args[0]), k.eval(p, a.Def.Args[1]), k.eval(p, op.Args[1-i]))
+		}
+	}
+	return nil
+}
+
+// at is the index of the point in rows of that stride.
+func (k *code) at(p *point, stride int64) *spmd.Value {
+	x := k.Mul(p.row, k.I(stride))
+	if p.col != nil {
+		x = k.Add(x, p.col)
+	}
+	return x
+}
+
+// put stores x as v at the point.
+func (k *code) put(p *point, v *ir.Value, x *spmd.Value) {
+	to, row := k.t.find(useLogits, nil, layout{}), k.plan.logitsStride
+	if to == nil || v != k.plan.logits {
+		to, row = k.t.find(useWrite, root(v), layout{}), stride(root(v))
+	}
+	if p.count != nil {
+		k.StoreVN(to.ptr, k.at(p, row), p.off, p.count, x)
+		return
+	}
+	k.StoreV(to.ptr, k.at(p, row), p.off, x)
+}

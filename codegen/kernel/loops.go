@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// This file holds the loop shapes that the templates share.
+
+// vecs is how many varying values cover n columns; n is a multiple of 16 or less than the lanes.
+func vecs(b *spmd.Builder, n int64) int { return int(max(1, n/int64(b.Target.Lanes))) }
+
+// accumulators is how many varying values a register block may hold, beside the operands.
+func accumulators(t spmd.Target) int {
+	if t.Registers >= 32 {
+		return 24
+	}
+	return 12
+}
+
+// rowSizes are the numbers of rows that are multiplied together, largest first: with two column vectors they fill the accumulators.
+func rowSizes(t spmd.Target) []int64 {
+	if t.Registers >= 32 {
+		return []int64{12, 6, 4, 2, 1}
+	}
+	return []int64{6, 4, 2, 1}
+}
+
+// rowLoop calls body for blocks of rows from lo to hi: as many as fit of the largest size, then of the next.
+func rowLoop(b *spmd.Builder, lo, hi *spmd.Value, sizes []int64, body func(row *spmd.Value, m int)) {
+	at := lo
+	for i, m := range sizes {
+		end := hi
+		if m > 1 {
+			n := b.Sub(hi, at)
+			end = b.Add(at, b.Mul(b.Div(n, b.I(m)), b.I(m)))
+		}
+		b.For(at, end, m, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			body(row, int(m))
+			return nil
+		})
+		if i+1 < len(sizes) {
+			at = end
+		}
+	}
+}
+
+// columnPasses splits v column vectors so that m rows of them fit the accumulators; each pass gets the vectors first..first+n-1.
+func columnPasses(t spmd.Target, m, v int, body func(first, n int)) {
+	n := max(1, accumulators(t)/m)
+	for n < v && v%n != 0 { // equal passes
+		n--
+	}
+	n = min(n, v)
+	for first := 0; first < v; first += n {
+		body(first, min(n, v-first))
+	}
+}
+
+// outer adds the sum over k = lo..hi-1 of a(i, k) * b(j, k) to acc[i][j], k ascending, one fma each: the register block of every product.
+// a gives a uniform value, v a varying one; both get k and an offset u to be added to it.
+func outer(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int64,
+	a func(i int, k *spmd.Value, u int64) *spmd.Value, v func(j int, k *spmd.Value, u int64) *spmd.Value) {
+	m, n := len(acc), len(acc[0])
+	step := func(k *spmd.Value, c []*spmd.Value, us int64) []*spmd.Value {
+		c = append([]*spmd.Value(nil), c...)
+		for u := int64(0); u < us; u++ {
+			cols := make([]*spmd.Value, n)
+			for j := range cols {
+				cols[j] = v(j, k, u)
+			}
+			for i := range m {
+				x := b.Splat(a(i, k, u))
+				for j := range cols {
+					c[i*n+j] = b.FMA(x, cols[j], c[i*n+j])
+				}
+			}
+		}
+		return c
+	}
+	flat := make([]*spmd.Value, 0, m*n)
+	for _, row := range acc {
+		flat = append(flat, row...)
+	}
+	main := hi
+	if unroll > 1 {
+		main = b.Add(lo, b.Mul(b.Div(b.Sub(hi, lo), b.I(unroll)), b.I(unroll)))
+		flat = b.For(lo, main, unroll, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, unroll) })
+	}
+	l, lc := lo.Const()
+	h, hc := hi.Const()
+	switch {
+	case unroll <= 1:
+		flat = b.For(lo, hi, 1, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, 1) })
+	case lc && hc:
+		if rest := (h - l) % unroll; rest > 0 {
+			flat = step(main, flat, rest)
+		}
+	default:
+		flat = b.For(main, hi, 1, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, 1) })
+	}
+	for i := range m {
+		copy(acc[i], flat[i*n:(i+1)*n])
+	}
+}
+
+// log2 of a power of two.
+func log2(n int64) int64 {
+	k := int64(0)
+	for 1<<k < n {
+		k++
+	}
+	return k
+}

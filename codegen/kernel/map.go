@@ -1,0 +1,310 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// mapBlock is how many rows a tile of a map has.
+const mapBlock = 8
+
+// rowMap is a map group: elementwise chains over rows, at most one norm among them, perhaps a gather in front.
+type rowMap struct {
+	norm   *ir.Op // nil: none
+	gather *ir.Op // nil: none
+	cols   int64
+	table  *external // of the gather, when it reads a weight
+	first  []*ir.Value
+	then   []*ir.Value // what is stored before and after the norm
+	weight *external
+	bias   *external
+}
+
+func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
+	t := newTask(g, g.Note)
+	m := &rowMap{}
+	for _, op := range ops {
+		switch op.Code {
+		case ir.OpRMSNorm, ir.OpLayerNorm:
+			if m.norm != nil {
+				return nil, fmt.Errorf("it has two norms: %%%s and %%%s", m.norm.Results[0].Name, op.Results[0].Name)
+			}
+			m.norm = op
+		case ir.OpGather:
+			m.gather = op
+		}
+	}
+	outs := p.outputs(g)
+	if len(outs) == 0 {
+		return nil, fmt.Errorf("it leaves no value")
+	}
+	m.cols = elements(outs[0])
+	fmt.Fprintf(&t.shape, "map %d:", m.cols)
+	if err := m.declare(p, t, outs); err != nil {
+		return nil, err
+	}
+	t.rows = outs[0]
+	for _, v := range outs {
+		t.write(v)
+	}
+	t.grid = spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: mapBlock}
+	if perRow(outs[0]) == ir.Outs {
+		t.grid.By = spmd.ByOutBlocks
+	}
+	t.build = func(k *code) { m.build(k) }
+	return t, nil
+}
+
+func (m *rowMap) declare(p *planner, t *task, outs []*ir.Value) error {
+	stop := map[*ir.Value]string{}
+	if m.gather != nil {
+		if err := m.declareGather(p, t); err != nil {
+			return err
+		}
+		stop[m.gather.Results[0]] = "gather"
+	}
+	if m.norm != nil {
+		fmt.Fprintf(&t.shape, "%v %g %d of ", m.norm.Code, m.norm.Attrs.Eps, m.norm.Attrs.Groups)
+		if err := t.declare(m.norm.Args[0], stop, m.cols); err != nil {
+			return err
+		}
+		if w := m.norm.Args[1]; w != nil {
+			m.weight = t.vector(w)
+		}
+		if len(m.norm.Args) > 2 && m.norm.Args[2] != nil {
+			m.bias = t.vector(m.norm.Args[2])
+		}
+		stop[m.norm.Results[0]] = "norm"
+	}
+	after := map[*ir.Value]bool{}
+	if m.norm != nil {
+		after = dependents(t.group, m.norm.Results[0], p.m.Func.Ops)
+	}
+	for _, v := range outs {
+		if elements(v) != m.cols {
+			return fmt.Errorf("it leaves rows of %d and of %d columns", m.cols, elements(v))
+		}
+		fmt.Fprintf(&t.shape, " out %v ", after[v])
+		if err := t.declare(v, stop, m.cols); err != nil {
+			return err
+		}
+		if m.norm != nil && !after[v] {
+			m.first = append(m.first, v)
+		} else {
+			m.then = append(m.then, v)
+		}
+	}
+	return nil
+}
+
+// dependents is v and what is computed from it within a group.
+func dependents(g *ir.Group, v *ir.Value, ops []*ir.Op) map[*ir.Value]bool {
+	set := map[*ir.Value]bool{v: true}
+	for _, op := range ops {
+		if op.Group != g {
+			continue
+		}
+		for _, a := range op.Args {
+			if a != nil && set[a] {
+				for _, r := range op.Results {
+					set[r] = true
+				}
+			}
+		}
+	}
+	return set
+}
+
+func (m *rowMap) declareGather(p *planner, t *task) error {
+	table, idx := m.gather.Args[0], m.gather.Args[1]
+	switch {
+	case !idx.IsInput():
+		return fmt.Errorf("gather %%%s by computed indices", m.gather.Results[0].Name)
+	case perRow(idx) == ir.Outs:
+		t.input(useOutRow)
+	default:
+		t.input(useIDs)
+	}
+	if table.Weight == nil {
+		t.shape.WriteString("rows ")
+		t.read(table)
+		return nil
+	}
+	v, d := int64(table.Weight.Shape[0]), int64(table.Weight.Shape[1])
+	l := rowMajor
+	if p.multiplied[table] { // a tied head: one copy, in the contraction's order
+		l = panels(panelWidth(v))
+	}
+	m.table = t.weight(table, l, v, d, p.matrixElem(table.Weight))
+	return nil
+}
+
+func (m *rowMap) build(k *code) {
+	lo, hi := k.span(k.t.grid)
+	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		fetch := m.source(k, row)
+		if m.norm == nil {
+			m.columns(k, row, 0, stride(m.any()), fetch, nil, m.then)
+			return nil
+		}
+		groups := int64(max(1, m.norm.Attrs.Groups))
+		size := m.cols / groups
+		for g := range groups {
+			m.normalise(k, row, g*size, size, g+1 == groups, fetch)
+		}
+		return nil
+	})
+}
+
+func (m *rowMap) any() *ir.Value {
+	if len(m.then) > 0 {
+		return m.then[0]
+	}
+	return m.first[0]
+}
+
+// source gives a function that reads W gathered columns of the row, or nil without a gather.
+func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int64) *spmd.Value {
+	if m.gather == nil {
+		return nil
+	}
+	idx := k.t.find(useIDs, nil, layout{})
+	if perRow(m.gather.Args[1]) == ir.Outs {
+		idx = k.t.find(useOutRow, nil, layout{})
+	}
+	id := k.Extend(k.Load(idx.ptr, row, 0))
+	if m.table == nil {
+		table := root(m.gather.Args[0])
+		at := k.Offset(k.t.find(useRead, table, layout{}).ptr, k.Mul(id, k.I(stride(table))))
+		return func(col *spmd.Value, off int64) *spmd.Value { return k.LoadV(at, col, off) }
+	}
+	l := m.table.layout
+	if l == rowMajor {
+		at := k.Offset(m.table.ptr, k.Mul(id, k.I(m.cols)))
+		return func(col *spmd.Value, off int64) *spmd.Value { return m.tail(k, k.LoadV(at, col, off), col, off) }
+	}
+	panel := k.Mul(k.Div(id, k.I(l.Pad)), k.I(m.cols*l.Pad))
+	at := k.Offset(m.table.ptr, k.Add(panel, k.Rem(id, k.I(l.Pad))))
+	lanes := k.Mul(k.Lane(), k.I32(int32(l.Pad)))
+	return func(col *spmd.Value, off int64) *spmd.Value {
+		return m.tail(k, k.Gather(k.Offset(at, k.Mul(col, k.I(l.Pad))), lanes, off*l.Pad), col, off)
+	}
+}
+
+// tail puts zeros behind the last column, where a table's next row lies.
+func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
+	if m.cols%16 == 0 && m.cols == stride(m.any()) {
+		return x
+	}
+	last := k.Truncate(k.Sub(k.I(m.cols-off), col))
+	return k.Select(k.Cmp(spmd.LT, k.Lane(), last), x, k.F(0))
+}
+
+// columns stores vs at the columns lo..lo+n-1 of a row.
+func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, norm func(p *point, x *spmd.Value) *spmd.Value, vs []*ir.Value) {
+	w := int64(k.Target.Lanes)
+	m.each(k, lo, n, func(col *spmd.Value, count *spmd.Value) {
+		for off := int64(0); off < 16; off += w {
+			p := m.point(k, row, col, off, fetch)
+			if count != nil {
+				p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
+			}
+			if norm != nil {
+				p.vals[m.norm.Results[0]] = norm(p, k.eval(p, m.norm.Args[0]))
+			}
+			for _, v := range vs {
+				k.put(p, v, k.eval(p, v))
+			}
+		}
+	})
+}
+
+// each runs body for columns lo.. in steps of sixteen; count is how many of a last, partial step are meant, nil for whole ones.
+func (m *rowMap) each(k *code, lo, n int64, body func(col, count *spmd.Value)) {
+	whole := n / 16 * 16
+	k.For(k.I(lo), k.I(lo+whole), 16, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		body(col, nil)
+		return nil
+	})
+	if n > whole {
+		body(k.I(lo+whole), k.I(n-whole))
+	}
+}
+
+func (m *rowMap) point(k *code, row, col *spmd.Value, off int64, fetch func(*spmd.Value, int64) *spmd.Value) *point {
+	p := &point{row: row, col: col, off: off, vals: map[*ir.Value]*spmd.Value{}}
+	if fetch != nil {
+		p.vals[m.gather.Results[0]] = fetch(col, off)
+	}
+	return p
+}
+
+// normalise does one group of columns of a row: the sums in sixteen lanes (element i to lane i mod 16, in order), then what follows.
+func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fetch func(*spmd.Value, int64) *spmd.Value) {
+	size := k.F(float32(n))
+	var mean *spmd.Value
+	if m.norm.Code == ir.OpLayerNorm {
+		mean = k.Div(m.sum(k, row, lo, n, fetch, m.first, func(x, acc *spmd.Value) *spmd.Value { return k.Add(acc, x) }), size)
+	}
+	first := m.first
+	if mean != nil {
+		first = nil // stored by the first sum
+	}
+	squares := m.sum(k, row, lo, n, fetch, first, func(x, acc *spmd.Value) *spmd.Value {
+		if mean != nil {
+			x = k.Sub(x, mean)
+		}
+		return k.FMA(x, x, acc)
+	})
+	r := k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
+	if last { // the padding behind the last column is written too
+		n = stride(m.any()) - lo
+	}
+	m.columns(k, row, lo, n, fetch, func(p *point, x *spmd.Value) *spmd.Value {
+		if mean != nil {
+			x = k.Sub(x, mean)
+		}
+		x = k.Mul(x, r)
+		switch {
+		case m.weight != nil && m.bias != nil:
+			return k.FMA(x, k.LoadV(m.weight.ptr, p.col, p.off), k.LoadV(m.bias.ptr, p.col, p.off))
+		case m.weight != nil:
+			return k.Mul(x, k.LoadV(m.weight.ptr, p.col, p.off))
+		}
+		return x
+	}, m.then)
+}
+
+// sum folds the columns lo..lo+n-1 of the norm's operand, and stores the values of first on the way.
+func (m *rowMap) sum(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, first []*ir.Value, add func(x, acc *spmd.Value) *spmd.Value) *spmd.Value {
+	w := int64(k.Target.Lanes)
+	acc := make([]*spmd.Value, max(1, 16/w))
+	for i := range acc {
+		acc[i] = k.Splat(k.F(0))
+	}
+	step := func(col *spmd.Value, c []*spmd.Value, count int64) []*spmd.Value {
+		c = append([]*spmd.Value(nil), c...)
+		for i := range c {
+			off := int64(i) * w
+			p := m.point(k, row, col, off, fetch)
+			x := k.eval(p, m.norm.Args[0])
+			for _, v := range first {
+				k.put(p, v, k.eval(p, v))
+			}
+			sum := add(x, c[i])
+			if count < off+w { // lanes behind the last column keep their sum
+				sum = k.Select(k.Cmp(spmd.LT, k.Lane(), k.I32(int32(count-off))), sum, c[i])
+			}
+			c[i] = sum
+		}
+		return c
+	}
+	whole := n / 16 * 16
+	acc = k.For(k.I(lo), k.I(lo+whole), 16, acc, func(col *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(col, c, 16) })
+	if n > whole {
+		acc = step(k.I(lo+whole), acc, n-whole)
+	}
+	return k.ReduceAdd(acc...)
+}

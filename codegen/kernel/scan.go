@@ -1,0 +1,278 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+	"github.com/ssmc/ssmc/passes"
+)
+
+// scanBlock is how many rows of step sizes are made ahead of the recurrence: they stay in the first-level cache.
+const scanBlock = 64
+
+// recurrence is a scan group: h[t] = exp(dt[t] A) h[t-1] + dt[t] u[t] B[t], y[t] = C[t] . h[t], with the step size in front and skip and gate
+// behind (Mamba eq. 2; with one decay a head, SSD, Mamba-2 section 6).
+type recurrence struct {
+	parts passes.ScanParts
+
+	channels, states, heads, groups int64 // heads: 0 if every channel and state has its own decay
+	head                            int64 // channels of a head
+	pad                             int64 // lanes of a head's state row
+	panel                           int64 // channels of a tile without heads
+
+	dt, proj, bias      *external // rows of step sizes before bias and softplus, or dt_proj's operand and weight
+	a, u, b, c, d, gate *external
+	past, out           *external
+	scores              *external // C B' within chunks; nil: no chunked form
+}
+
+func (p *planner) newScan(g *ir.Group) ([]*task, error) {
+	parts, err := passes.MatchScan(p.m.Func, g)
+	if err != nil {
+		return nil, err
+	}
+	r := &recurrence{parts: parts, channels: int64(parts.E), states: int64(parts.N), groups: int64(parts.G)}
+	t := newTask(g, g.Note)
+	var before []*task
+	if parts.P == 1 && parts.G == 1 && (parts.AState || parts.N == 1) {
+		r.panel = panelWidth(r.channels)
+	} else if !parts.AState && parts.DTProj == nil {
+		r.heads = int64(parts.H)
+		r.head = r.channels / r.heads
+		r.pad = roundUp(r.head, 16)
+		scores := p.newScores(g, r)
+		before = append(before, scores.task)
+		r.scores = t.read(scores.value)
+	} else {
+		return nil, fmt.Errorf("a decay of %v with %d heads and %d groups: want one a channel and state, or one a head", parts.A.Type, parts.H, parts.G)
+	}
+	r.declare(p, t)
+	t.rows = parts.Y
+	t.flops += 6 * r.channels * r.states
+	if r.heads > 0 {
+		t.grid = spmd.Grid{Panels: r.heads, By: spmd.BySeqs}
+		t.build = func(k *code) { r.buildHead(k) }
+	} else {
+		t.grid = spmd.Grid{Panels: panels(r.panel).blocks(r.channels), By: spmd.BySeqs}
+		t.build = func(k *code) { r.buildPanel(k) }
+	}
+	return append(before, t), nil
+}
+
+func (r *recurrence) declare(p *planner, t *task) {
+	s := &r.parts
+	fmt.Fprintf(&t.shape, "scan %d x %d heads %d groups %d: softplus %v bounds %v %v", r.channels, r.states, r.heads, r.groups, s.Softplus, s.Lo, s.Hi)
+	t.input(useSeqStart)
+	t.input(useSeqSlot)
+	r.dt = t.read(s.DT)
+	if s.DTProj != nil {
+		n, k := int64(s.H), int64(s.K())
+		r.proj = t.weight(s.DTProj, panels(r.panel), n, k, p.matrixElem(s.DTProj.Weight))
+		t.flops += 2 * n * k
+		t.shape.WriteString(" dt_proj")
+	}
+	optional := func(v *ir.Value, name string, declare func(*ir.Value) *external) *external {
+		if v == nil {
+			return nil
+		}
+		t.shape.WriteString(name)
+		return declare(v)
+	}
+	r.bias = optional(s.DTBias, " bias", t.vector)
+	r.u, r.b, r.c = t.read(s.U), t.read(s.B), t.read(s.C)
+	r.d = optional(s.D, fmt.Sprintf(" skip %v", s.DHead), t.vector)
+	r.gate = optional(s.Gate, " gate", t.read)
+	r.past = t.state(s.H0)
+	if r.heads > 0 {
+		r.a = t.vector(s.A)
+		t.plannedState(r.past, layout{r.head, r.pad}, r.channels, r.states)
+	} else {
+		r.a = t.weight(s.A, panels(r.panel), r.channels, r.states, spmd.F32)
+		t.plannedState(r.past, panels(r.panel), r.channels, r.states)
+	}
+	r.out = t.write(s.Y)
+}
+
+// stepSize is softplus and bounds of what the projection and the bias gave.
+func (r *recurrence) stepSize(k *code, x *spmd.Value) *spmd.Value {
+	s := &r.parts
+	if s.Softplus {
+		x = softplus(k.Builder, x)
+	}
+	if !math.IsInf(s.Lo, -1) {
+		x = k.Max(x, k.F(float32(s.Lo)))
+	}
+	if !math.IsInf(s.Hi, 1) {
+		x = k.Min(x, k.F(float32(s.Hi)))
+	}
+	return x
+}
+
+// finish is skip and gate behind the recurrence, for W channels: (y + D u) gate. channel is the
+// index of the first.
+func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, count *spmd.Value) {
+	if r.d != nil {
+		d := k.LoadV(r.d.ptr, channel, off)
+		if r.parts.DHead && r.heads > 0 {
+			d = k.Load(r.d.ptr, k.panel, 0)
+		}
+		y = k.FMA(d, u, y)
+	}
+	at := func(e *external) *spmd.Value { return k.Add(k.Mul(row, k.I(stride(e.value))), channel) }
+	if r.gate != nil {
+		y = k.Mul(y, k.LoadV(r.gate.ptr, at(r.gate), off))
+	}
+	if count != nil {
+		k.StoreVN(r.out.ptr, at(r.out), off, count, y)
+		return
+	}
+	k.StoreV(r.out.ptr, at(r.out), off, y)
+}
+
+// buildPanel emits a tile without heads: a panel of channels of one sequence, each with its own decay in every state.
+func (r *recurrence) buildPanel(k *code) {
+	w := int64(k.Target.Lanes)
+	lo, hi, slot := k.sequence(k.block)
+	col := k.Mul(k.panel, k.I(r.panel))
+	rows := k.Mul(k.panel, k.I(r.states*r.panel)) // of A and of the state
+	past := k.Offset(r.past.ptr, k.Add(slot, rows))
+	a := k.Offset(r.a.ptr, rows)
+	steps := k.Scratch(spmd.F32, scanBlock*r.panel)
+	k.For(lo, hi, scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		to := k.Min(k.Add(from, k.I(scanBlock)), hi)
+		r.stepSizes(k, steps, from, to, col)
+		k.For(k.I(0), k.I(r.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			at := k.Add(col, lane)
+			k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+				dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
+				u := k.LoadV(r.u.ptr, k.Add(k.Mul(row, k.I(stride(r.u.value))), at), 0)
+				y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i int64) *spmd.Value {
+					return exp(k.Builder, k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), i*r.panel)))
+				})
+				r.finish(k, y, u, row, at, 0, nil)
+				return nil
+			})
+			return nil
+		})
+		return nil
+	})
+}
+
+// stepSizes writes dt of the rows from..to-1 of a panel: by a product where dt_proj is fused in, else from rows.
+func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
+	keep := func(row *spmd.Value, off int64, x *spmd.Value) {
+		k.StoreV(steps, k.Mul(k.Sub(row, from), k.I(r.panel)), off, r.stepSize(k, x))
+	}
+	if r.proj != nil {
+		rank := r.proj.k
+		weights := k.Offset(r.proj.ptr, k.Mul(k.panel, k.I(rank*r.panel)))
+		m := matrix{rows: r.dt.ptr, stride: stride(r.dt.value), weights: weights, k: rank, panel: r.panel, bias: r.bias}
+		matmul(k, m, from, to, col, keep)
+		return
+	}
+	k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		for off := int64(0); off < r.panel; off += int64(k.Target.Lanes) {
+			x := k.LoadV(r.dt.ptr, k.Add(k.Mul(row, k.I(stride(r.dt.value))), col), off)
+			if r.bias != nil {
+				x = k.Add(x, k.LoadV(r.bias.ptr, col, off))
+			}
+			keep(row, off, x)
+		}
+		return nil
+	})
+}
+
+// advance moves W channels one row on: h[n] = decay(n) h[n] + du B[n], and gives the sum of C[n] h[n], n ascending. The state of channel
+// lane+l lies at past[n*pad + lane + l]; decay gets a base and an offset, to be added.
+func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, du, past *spmd.Value, decay func(n *spmd.Value, i int64) *spmd.Value) *spmd.Value {
+	at := func(e *external) *spmd.Value {
+		return k.Offset(e.ptr, k.Add(k.Mul(row, k.I(stride(e.value))), k.Mul(group, k.I(r.states))))
+	}
+	b, c := at(r.b), at(r.c)
+	step := func(n *spmd.Value, y *spmd.Value, count int64) *spmd.Value {
+		base := k.Add(k.Mul(n, k.I(pad)), lane)
+		for i := range count {
+			h := k.FMA(decay(n, i), k.LoadV(past, base, i*pad), k.Mul(du, k.Load(b, n, i)))
+			k.StoreV(past, base, i*pad, h)
+			y = k.FMA(k.Load(c, n, i), h, y)
+		}
+		return y
+	}
+	y := k.Splat(k.F(0))
+	if r.states <= 16 {
+		return step(k.I(0), y, r.states)
+	}
+	whole := r.states / 8 * 8
+	y = k.For(k.I(0), k.I(whole), 8, []*spmd.Value{y}, func(n *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		return []*spmd.Value{step(n, c[0], 8)}
+	})[0]
+	if whole < r.states {
+		y = step(k.I(whole), y, r.states-whole)
+	}
+	return y
+}
+
+// headRow gives u's columns lane.. of a head's row, zeros behind the last.
+func (r *recurrence) headRow(k *code, row, lane *spmd.Value, off int64) *spmd.Value {
+	at := k.Add(k.Add(k.Mul(row, k.I(stride(r.u.value))), k.Mul(k.panel, k.I(r.head))), lane)
+	if r.head%int64(k.Target.Lanes) == 0 {
+		return k.LoadV(r.u.ptr, at, off)
+	}
+	return k.LoadVN(r.u.ptr, at, off, k.lanesLeft(r.head, lane, off))
+}
+
+// lanesLeft is how many of n columns lie at lane+off and behind it, at least 0.
+func (k *code) lanesLeft(n int64, lane *spmd.Value, off int64) *spmd.Value {
+	return k.Max(k.Sub(k.I(n-off), lane), k.I(0))
+}
+
+// finishHead is finish for columns lane+off.. of the tile's head.
+func (r *recurrence) finishHead(k *code, y, row, lane *spmd.Value, off int64) {
+	var count *spmd.Value
+	if r.head%int64(k.Target.Lanes) != 0 {
+		count = k.lanesLeft(r.head, lane, off)
+	}
+	r.finish(k, y, r.headRow(k, row, lane, off), row, k.Add(k.Mul(k.panel, k.I(r.head)), lane), off, count)
+}
+
+// buildHead emits a tile of one head of one sequence: in chunks where the sequence brings enough rows, else row by row.
+func (r *recurrence) buildHead(k *code) {
+	lo, hi, slot := k.sequence(k.block)
+	past := k.Offset(r.past.ptr, k.Add(slot, k.Mul(k.panel, k.I(r.states*r.pad))))
+	decay := k.Load(r.a.ptr, k.panel, 0)
+	group := k.Div(k.panel, k.I(r.heads/r.groups))
+	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(ChunkRows)), func() []*spmd.Value {
+		r.chunks(k, lo, hi, past, decay, group)
+		return nil
+	}, func() []*spmd.Value {
+		r.steps(k, lo, hi, past, decay, group)
+		return nil
+	})
+}
+
+// headStep is dt of the tile's head at a row, uniform.
+func (r *recurrence) headStep(k *code, row *spmd.Value) *spmd.Value {
+	x := k.Load(r.dt.ptr, k.Add(k.Mul(row, k.I(stride(r.dt.value))), k.panel), 0)
+	if r.bias != nil {
+		x = k.Add(x, k.Load(r.bias.ptr, k.panel, 0))
+	}
+	return r.stepSize(k, x)
+}
+
+// steps is the recurrence row by row.
+func (r *recurrence) steps(k *code, lo, hi, past, decay, group *spmd.Value) {
+	w := int64(k.Target.Lanes)
+	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		dt := r.headStep(k, row)
+		a := k.Splat(exp(k.Builder, k.Mul(dt, decay)))
+		k.For(k.I(0), k.I(r.pad), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			du := k.Mul(dt, r.headRow(k, row, lane, 0))
+			y := r.advance(k, row, group, lane, r.pad, du, past, func(*spmd.Value, int64) *spmd.Value { return a })
+			r.finishHead(k, y, row, lane, 0)
+			return nil
+		})
+		return nil
+	})
+}

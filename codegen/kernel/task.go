@@ -1,0 +1,221 @@
+package kernel
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// use is what a task does with something outside of it: which memory a parameter points to, and in which order the data lie there.
+type use uint8
+
+const (
+	useRead   use = iota // rows of activations
+	useWrite             // rows of activations
+	useWeight            // a packed weight, layout and element type beside it
+	useState             // a sequence's state, within its slot
+	useIDs
+	useSeqStart
+	useSeqSlot
+	useOutRow
+	useLogits
+)
+
+// external is one parameter of a task's kernel.
+type external struct {
+	use    use
+	value  *ir.Value // what it is; nil for the step's own arrays
+	layout layout    // weights
+	elem   spmd.Elem // weights
+	c, k   int64     // weights: logical shape
+	ptr    *spmd.Value
+}
+
+// task is one kernel launch in the making: a group of the graph, or a part of one.
+type task struct {
+	group *ir.Group
+	note  string
+	ext   []*external
+	grid  spmd.Grid
+	// shape is what the kernel's code depends on, beside the externals: tasks of the same text share a kernel.
+	shape strings.Builder
+	build func(k *code) // emits the kernel's body
+	level int           // phase
+	rows  *ir.Value     // any activation that it writes: tells whether rows or outs are counted
+	flops int64         // operations a row
+	min   int64         // the phase is skipped when a step has fewer rows
+}
+
+func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }
+
+func (t *task) find(u use, v *ir.Value, l layout) *external {
+	for _, e := range t.ext {
+		if e.use == u && e.value == v && e.layout == l {
+			return e
+		}
+	}
+	return nil
+}
+
+func (t *task) add(e external) *external {
+	if old := t.find(e.use, e.value, e.layout); old != nil {
+		return old
+	}
+	x := e
+	t.ext = append(t.ext, &x)
+	return &x
+}
+
+// read and write declare rows of activations; state a state; input one of the step's own arrays.
+func (t *task) read(v *ir.Value) *external  { return t.add(external{use: useRead, value: root(v)}) }
+func (t *task) write(v *ir.Value) *external { return t.add(external{use: useWrite, value: root(v)}) }
+func (t *task) state(v *ir.Value) *external { return t.add(external{use: useState, value: v}) }
+func (t *task) input(u use) *external       { return t.add(external{use: u}) }
+
+// weight declares a packed weight of logical shape [c, k].
+func (t *task) weight(v *ir.Value, l layout, c, k int64, e spmd.Elem) *external {
+	return t.add(external{use: useWeight, value: v, layout: l, elem: e, c: c, k: k})
+}
+
+// vector declares a weight with one element a column, in float32.
+func (t *task) vector(v *ir.Value) *external {
+	n := elements(v)
+	return t.weight(v, panels(32), n, 1, spmd.F32)
+}
+
+// elements is the number of elements of a value without symbolic extents, or of one row of it.
+func elements(v *ir.Value) int64 {
+	n := int64(1)
+	for _, d := range v.Type.Shape {
+		if !d.Symbolic() {
+			n *= int64(d)
+		}
+	}
+	return n
+}
+
+// root looks through reshapes that only rename the axes of a row.
+func root(v *ir.Value) *ir.Value {
+	for v.Def != nil && v.Def.Code == ir.OpReshape && perRow(v) == perRow(v.Def.Args[0]) {
+		v = v.Def.Args[0]
+	}
+	return v
+}
+
+// perRow is the symbolic first extent of a value, or 0.
+func perRow(v *ir.Value) ir.Dim {
+	if len(v.Type.Shape) > 0 && v.Type.Shape[0].Symbolic() {
+		return v.Type.Shape[0]
+	}
+	return 0
+}
+
+// stride is the distance of two rows of activations in floats: whole panels.
+func stride(v *ir.Value) int64 { return roundUp(elements(v), 32) }
+
+func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+
+// signature is what decides a kernel's code: tasks with the same one share it.
+func (t *task) signature() string {
+	var s strings.Builder
+	s.WriteString(t.shape.String())
+	for _, e := range t.ext {
+		fmt.Fprintf(&s, "|%d", e.use)
+		switch e.use {
+		case useRead, useWrite:
+			fmt.Fprintf(&s, " %d", elements(e.value))
+		case useWeight:
+			fmt.Fprintf(&s, " %d %d %v %v", e.c, e.k, e.layout, e.elem)
+		case useState:
+			fmt.Fprintf(&s, " %v", e.value.State.Shape)
+		}
+	}
+	fmt.Fprintf(&s, "|%v", t.grid)
+	return s.String()
+}
+
+var inputSpaces = map[use]struct {
+	name  string
+	elem  spmd.Elem
+	space spmd.Space
+}{
+	useIDs:      {"ids", spmd.I32, spmd.IDs},
+	useSeqStart: {"seq_start", spmd.I32, spmd.SeqStart},
+	useSeqSlot:  {"seq_slot", spmd.I32, spmd.SeqSlot},
+	useOutRow:   {"out_row", spmd.I32, spmd.OutRow},
+	useLogits:   {"logits", spmd.F32, spmd.Logits},
+}
+
+// code is a kernel being emitted for one target.
+type code struct {
+	*spmd.Builder
+	t     *task
+	plan  *planner
+	panel *spmd.Value // index of the tile's panel
+	block *spmd.Value // index of the tile's block of rows, or sequence
+}
+
+// emit builds the task's kernel.
+func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, error) {
+	b := spmd.NewBuilder(name, target)
+	for i, e := range t.ext {
+		switch e.use {
+		case useRead, useWrite:
+			e.ptr = b.Param(fmt.Sprintf("rows%d", i), spmd.F32, spmd.Work)
+		case useWeight:
+			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.elem, spmd.Weights)
+		case useState:
+			e.ptr = b.Param(fmt.Sprintf("state%d", i), spmd.F32, spmd.State)
+		default:
+			in := inputSpaces[e.use]
+			e.ptr = b.Param(in.name, in.elem, in.space)
+		}
+	}
+	k := &code{Builder: b, t: t, plan: p}
+	k.panel, k.block = k.place(t.grid)
+	t.build(k)
+	return b.Finish()
+}
+
+// place splits the tile's index into panel and block.
+func (k *code) place(g spmd.Grid) (panel, block *spmd.Value) {
+	tile := k.Tile()
+	n := k.I(1)
+	switch g.By {
+	case spmd.ByRowBlocks:
+		n = k.Div(k.Add(k.Rows(), k.I(g.Block-1)), k.I(g.Block))
+	case spmd.ByOutBlocks:
+		n = k.Div(k.Add(k.Outs(), k.I(g.Block-1)), k.I(g.Block))
+	case spmd.BySeqs:
+		n = k.Seqs()
+	}
+	if g.By == spmd.ByOne {
+		return tile, k.I(0)
+	}
+	if g.Panels == 1 {
+		return k.I(0), tile
+	}
+	return k.Div(tile, n), k.Rem(tile, n)
+}
+
+// span is the tile's rows: its block of rows or outs.
+func (k *code) span(g spmd.Grid) (lo, hi *spmd.Value) {
+	n := k.Rows()
+	if g.By == spmd.ByOutBlocks {
+		n = k.Outs()
+	}
+	if g.By == spmd.ByOne {
+		return k.I(0), n
+	}
+	lo = k.Mul(k.block, k.I(g.Block))
+	return lo, k.Min(k.Add(lo, k.I(g.Block)), n)
+}
+
+// sequence is the rows of sequence s, and the byte offset of its slot in floats.
+func (k *code) sequence(s *spmd.Value) (lo, hi, slot *spmd.Value) {
+	start, slots := k.t.find(useSeqStart, nil, layout{}).ptr, k.t.find(useSeqSlot, nil, layout{}).ptr
+	lo, hi = k.Extend(k.Load(start, s, 0)), k.Extend(k.Load(start, s, 1))
+	return lo, hi, k.Mul(k.Extend(k.Load(slots, s, 0)), k.I(k.plan.slotBytes/4))
+}

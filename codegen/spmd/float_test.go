@@ -1,0 +1,142 @@
+package spmd
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+)
+
+// bigFMA rounds the exact x*y + z, which has at most 700 bits, once.
+func bigFMA(x, y, z float32) float32 {
+	s := float64(x)*float64(y) + float64(z)
+	if s == 0 || math.IsNaN(s) || math.IsInf(s, 0) {
+		return float32(s) // a sum of doubles is 0 only if it is exactly 0, and then has the right sign
+	}
+	exact := func(v float32) *big.Float { return new(big.Float).SetPrec(700).SetFloat64(float64(v)) }
+	p := new(big.Float).SetPrec(700).Mul(exact(x), exact(y))
+	r, _ := p.Add(p, exact(z)).Float32()
+	return r
+}
+
+func sameFloat(x, y float32) bool {
+	return x != x && y != y || math.Float32bits(x) == math.Float32bits(y)
+}
+
+var edgeFloats = []float32{0, float32(math.Copysign(0, -1)), 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 1e-3, 1 << 23, 1<<24 - 1, 1 << 24, 2147483520, 2147483648, -2147483648, 3e9, 0.49999997,
+	math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-126, -0x1p-126, 0x1.fffffcp-127, 0x1p-64, 0x1p64, 0x1.fffffep63, 0x1.000002p0,
+	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 65504, 65520, 65519.996, 0x1p-24, 0x1p-25, 0x1.8p-24, 6.1e-5}
+
+func TestFMAEdges(t *testing.T) {
+	for _, x := range edgeFloats {
+		for _, y := range edgeFloats {
+			for _, z := range edgeFloats {
+				if got, want := fma32(x, y, z), bigFMA(x, y, z); !sameFloat(got, want) {
+					t.Fatalf("fma(%x, %x, %x) = %x, exact %x", x, y, z, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestFMARandom draws operands whose product or sum lies near half way between two floats, or among the denormals, more often than not.
+func TestFMARandom(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	anyBits := func() float32 { return math.Float32frombits(r.Uint32()) }
+	few := func() float32 { // few mantissa bits, exponent near e0
+		return float32(math.Ldexp(float64(1+r.IntN(255))*float64(1-2*r.IntN(2)), r.IntN(60)-30))
+	}
+	near := func(x, y float32) float32 { // a z that is some bits above or below the product, half an ulp off now and then
+		p := float64(x) * float64(y)
+		return float32(math.Ldexp(p, r.IntN(104)-52))
+	}
+	ties := 0
+	for i := range 600_000 {
+		var x, y, z float32
+		switch i % 6 {
+		case 0:
+			x, y, z = anyBits(), anyBits(), anyBits()
+		case 1:
+			x, y, z = few(), few(), few()
+		case 2:
+			x, y = few(), anyBits()
+			z = near(x, y)
+		case 3: // denormal results
+			x, y, z = float32(math.Ldexp(1+r.Float64(), -70)), float32(math.Ldexp(1+r.Float64(), -70-r.IntN(16))), math.Float32frombits(r.Uint32()&0x80ffffff)
+		case 4: // z is an odd float, the product is half its ulp, and a little more or less in the last place
+			z = float32(1<<23+r.IntN(1<<23)) * float32(1-2*r.IntN(2))
+			x, y = 0x1p-1*math.Float32frombits(0x3f800000+uint32(r.IntN(3))), math.Float32frombits(0x3f800000-uint32(r.IntN(3)))
+		case 5: // the product overflows, the sum need not
+			x, y, z = float32(math.Ldexp(1+r.Float64(), 63)), float32(math.Ldexp(1+r.Float64(), 64)), -math.MaxFloat32
+		}
+		got, want := fma32(x, y, z), bigFMA(x, y, z)
+		if !sameFloat(got, want) {
+			t.Fatalf("fma(%x, %x, %x) = %x, exact %x", x, y, z, got, want)
+		}
+		if naive := float32(float64(x)*float64(y) + float64(z)); !sameFloat(naive, want) {
+			ties++
+		}
+	}
+	if ties < 100 {
+		t.Errorf("only %d operands were hard: the test does not reach the ties", ties)
+	}
+}
+
+func TestRound(t *testing.T) {
+	for _, c := range []struct {
+		x    float32
+		want int32
+	}{{0.5, 0}, {1.5, 2}, {2.5, 2}, {-0.5, 0}, {-1.5, -2}, {-2.5, -2}, {0.49999997, 0}, {8388609, 8388609}, {2147483520, 2147483520}, {2147483648, math.MinInt32},
+		{-2147483648, math.MinInt32}, {-3e9, math.MinInt32}, {float32(math.NaN()), math.MinInt32}, {float32(math.Inf(1)), math.MinInt32}} {
+		if got := round32(c.x); got != c.want {
+			t.Errorf("round(%v) = %d, want %d", c.x, got, c.want)
+		}
+	}
+}
+
+// TestNarrow checks both narrow formats against the definition: the nearest value, the even one of two.
+func TestNarrow(t *testing.T) {
+	for _, f := range []struct {
+		name string
+		from func(uint16) float32
+		to   func(float32) uint16
+		inf  uint16
+	}{{"f16", fromF16, toF16, 0x7c00}, {"bf16", fromBF16, toBF16, 0x7f80}} {
+		for u := uint16(0); u < f.inf; u++ {
+			lo, hi := float64(f.from(u)), float64(f.from(u+1))
+			if u+1 == f.inf {
+				hi = 2*lo - float64(f.from(u-1)) // where the next one would be
+			}
+			even := u + u&1
+			for _, c := range []struct {
+				x    float64
+				want uint16
+			}{{lo, u}, {lo + (hi-lo)/2, even}, {lo + (hi-lo)*0.4999, u}, {lo + (hi-lo)*0.5001, u + 1}} {
+				if x := float32(c.x); float64(x) == c.x || f.name == "f16" && u >= 2 || u >= 1<<8 {
+					if got := f.to(x); got != c.want {
+						t.Fatalf("%s of %x is %#x, want %#x", f.name, x, got, c.want)
+					}
+					if got := f.to(-x); got != c.want|0x8000 {
+						t.Fatalf("%s of %x is %#x, want %#x", f.name, -x, got, c.want|0x8000)
+					}
+				}
+			}
+		}
+		if x := f.from(f.to(float32(math.NaN()))); x == x {
+			t.Errorf("%s: NaN becomes %v", f.name, x)
+		}
+		if x := f.from(f.to(math.Float32frombits(0x7f800001))); x == x {
+			t.Errorf("%s: a NaN with a small payload becomes %v", f.name, x)
+		}
+		if x := f.from(f.to(float32(math.Inf(-1)))); !math.IsInf(float64(x), -1) {
+			t.Errorf("%s: -Inf becomes %v", f.name, x)
+		}
+	}
+}
+
+func BenchmarkFMA(b *testing.B) {
+	x := float32(0.3)
+	for b.Loop() {
+		x = fma32(x, 0.99, 0.1)
+	}
+}

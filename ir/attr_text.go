@@ -1,0 +1,173 @@
+package ir
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// attrInfo says how one attribute is written, read and judged.
+type attrInfo struct {
+	set   attrSet
+	key   string
+	zero  func(a *Attrs) bool // the attribute is not set
+	plain func(a *Attrs) bool // it need not be printed; nil: always print
+	print func(a *Attrs) string
+	parse func(a *Attrs, text string) error
+}
+
+// attrTable lists the attributes in the order in which they are printed. lo and hi belong together: attrRange.
+var attrTable = []attrInfo{
+	{attrKind, "kind", func(a *Attrs) bool { return a.Kind == NoReduce }, nil,
+		func(a *Attrs) string { return a.Kind.String() },
+		func(a *Attrs, s string) error {
+			k, ok := ReduceKindByName(s)
+			if !ok {
+				return fmt.Errorf("unknown reduction %q", s)
+			}
+			a.Kind = k
+			return nil
+		}},
+	{attrAxis, "axis", func(a *Attrs) bool { return a.Axis == 0 }, nil,
+		func(a *Attrs) string { return strconv.Itoa(a.Axis) },
+		func(a *Attrs, s string) (err error) { a.Axis, err = parseInt(s); return }},
+	{attrRange, "lo", func(a *Attrs) bool { return a.Lo == 0 }, nil,
+		func(a *Attrs) string { return strconv.Itoa(a.Lo) },
+		func(a *Attrs, s string) (err error) { a.Lo, err = parseInt(s); return }},
+	{attrRange, "hi", func(a *Attrs) bool { return a.Hi == 0 }, nil,
+		func(a *Attrs) string { return strconv.Itoa(a.Hi) },
+		func(a *Attrs, s string) (err error) { a.Hi, err = parseInt(s); return }},
+	{attrShape, "shape", func(a *Attrs) bool { return len(a.Shape) == 0 }, nil,
+		func(a *Attrs) string { return ShapeString(a.Shape) },
+		func(a *Attrs, s string) (err error) { a.Shape, err = parseShape(s); return }},
+	{attrPerm, "perm", func(a *Attrs) bool { return len(a.Perm) == 0 }, nil,
+		func(a *Attrs) string { return intsText(a.Perm) },
+		func(a *Attrs, s string) (err error) { a.Perm, err = parseInts(s); return }},
+	{attrEps, "eps", func(a *Attrs) bool { return a.Eps == 0 }, nil,
+		func(a *Attrs) string { return formatFloat(a.Eps, 64) },
+		func(a *Attrs, s string) (err error) { a.Eps, err = parseFloat(s); return }},
+	{attrGroups, "groups", func(a *Attrs) bool { return a.Groups == 0 }, func(a *Attrs) bool { return a.Groups == 1 },
+		func(a *Attrs) string { return strconv.Itoa(a.Groups) },
+		func(a *Attrs, s string) (err error) { a.Groups, err = parseInt(s); return }},
+	{attrKeep, "keepdims", func(a *Attrs) bool { return !a.KeepDims }, func(a *Attrs) bool { return !a.KeepDims },
+		func(a *Attrs) string { return strconv.FormatBool(a.KeepDims) },
+		func(a *Attrs, s string) (err error) { a.KeepDims, err = strconv.ParseBool(s); return }},
+	{attrTo, "to", func(a *Attrs) bool { return a.To == NoType }, nil,
+		func(a *Attrs) string { return a.To.String() },
+		func(a *Attrs, s string) error {
+			t, ok := DTypeByName(s)
+			if !ok {
+				return fmt.Errorf("unknown element type %q", s)
+			}
+			a.To = t
+			return nil
+		}},
+	{attrValue, "value", func(a *Attrs) bool { return a.Value == 0 && !math.Signbit(a.Value) }, nil,
+		func(a *Attrs) string { return formatFloat(a.Value, 64) },
+		func(a *Attrs, s string) (err error) { a.Value, err = parseFloat(s); return }},
+}
+
+// defaultAttrs are the attributes of an op before any is named: one group where the op has groups.
+func defaultAttrs(c OpCode) (a Attrs) {
+	if ops[c].attrs&attrGroups != 0 {
+		a.Groups = 1
+	}
+	return a
+}
+
+// formatFloat writes the shortest text that reads back as the same number.
+func formatFloat(v float64, bits int) string {
+	switch {
+	case math.IsInf(v, 1):
+		return "inf"
+	case math.IsInf(v, -1):
+		return "-inf"
+	case v != v:
+		return "nan"
+	}
+	return strconv.FormatFloat(v, 'g', -1, bits)
+}
+
+func parseFloat(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", s)
+	}
+	return v, nil
+}
+
+// parseInt reads a number that is small enough for products of a few of them.
+func parseInt(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n > maxElements || n < -maxElements {
+		return 0, fmt.Errorf("%q is not a whole number below 2^40", s)
+	}
+	return int(n), nil
+}
+
+// parseList splits [a, b, c]; the empty list has no entries.
+func parseList(s string) ([]string, error) {
+	inner, ok := strings.CutPrefix(s, "[")
+	if inner, ok2 := strings.CutSuffix(inner, "]"); ok && ok2 {
+		if inner = strings.TrimSpace(inner); inner == "" {
+			return nil, nil
+		}
+		parts := strings.Split(inner, ",")
+		for i, p := range parts {
+			parts[i] = strings.TrimSpace(p)
+		}
+		return parts, nil
+	}
+	return nil, fmt.Errorf("%q is not a list [a, b, ...]", s)
+}
+
+// intsText writes [1, 0].
+func intsText(list []int) string {
+	parts := make([]string, len(list))
+	for i, n := range list {
+		parts[i] = strconv.Itoa(n)
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+func parseInts(s string) ([]int, error) {
+	parts, err := parseList(s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, len(parts))
+	for i, p := range parts {
+		if out[i], err = parseInt(p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func parseShape(s string) ([]Dim, error) {
+	parts, err := parseList(s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Dim, len(parts))
+	for i, p := range parts {
+		if out[i], err = parseDim(p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func parseDim(s string) (Dim, error) {
+	for d := Outs; d <= Rows; d++ {
+		if s == d.String() {
+			return d, nil
+		}
+	}
+	n, err := parseInt(s)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is not an extent (a number, T, S or O)", s)
+	}
+	return Dim(n), nil
+}

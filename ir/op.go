@@ -1,0 +1,204 @@
+package ir
+
+import (
+	"math"
+	"strings"
+)
+
+// OpCode is an operation's index in the table.
+type OpCode uint8
+
+// The operations.
+const (
+	OpNone OpCode = iota
+
+	// Elementwise, one operand.
+	OpNeg
+	OpAbs
+	OpExp
+	OpLog
+	OpSqrt
+	OpRsqrt
+	OpRecip
+	OpSquare
+	OpTanh
+	OpSin
+	OpCos
+	OpErf
+	OpSigmoid
+	OpSiLU
+	OpSoftplus
+	OpReLU
+	OpGELU
+	OpGELUTanh
+
+	// Elementwise, two operands.
+	OpAdd
+	OpSub
+	OpMul
+	OpDiv
+	OpMin
+	OpMax
+
+	OpConst
+	OpCast
+
+	// Movement.
+	OpSlice
+	OpReshape
+	OpPermute
+	OpConcat
+	OpGather
+
+	// Sums.
+	OpReduce
+	OpRMSNorm
+	OpLayerNorm
+	OpLinear
+
+	// Ops that see sequences.
+	OpConv
+	OpScan
+
+	numOps
+)
+
+// opInfo declares one op.
+type opInfo struct {
+	name    string
+	args    string // operand names; "b?" may be absent, "x..." is one or more
+	results string // result names; empty means one result, named y
+	attrs   attrSet
+	flags   opFlags
+	shape   shapeRule
+	eval    evaluator
+	doc     string
+}
+
+type opFlags uint8
+
+const (
+	flagElementwise opFlags = 1 << iota // result[i] depends on the (broadcast) operands' element i only
+	flagSequences                       // the op sees where sequences begin
+)
+
+// ops is the whole vocabulary of the graph IR: name, operands, attributes, shape rule, evaluator and meaning of each op.
+// Printer, parser, verifier and docs/ops.md read it; nothing else may list ops.
+var ops = [numOps]opInfo{
+	OpNone: {name: "none"},
+
+	OpNeg:      {name: "neg", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return -x }), doc: "-x"},
+	OpAbs:      {name: "abs", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Abs), doc: "|x|"},
+	OpExp:      {name: "exp", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Exp), doc: "e to the x"},
+	OpLog:      {name: "log", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Log), doc: "natural logarithm of x"},
+	OpSqrt:     {name: "sqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Sqrt), doc: "square root of x"},
+	OpRsqrt:    {name: "rsqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return 1 / math.Sqrt(x) }), doc: "1 / sqrt(x)"},
+	OpRecip:    {name: "recip", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return 1 / x }), doc: "1 / x"},
+	OpSquare:   {name: "square", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return x * x }), doc: "x * x"},
+	OpTanh:     {name: "tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Tanh), doc: "hyperbolic tangent of x"},
+	OpSin:      {name: "sin", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Sin), doc: "sine of x"},
+	OpCos:      {name: "cos", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Cos), doc: "cosine of x"},
+	OpErf:      {name: "erf", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Erf), doc: "error function of x"},
+	OpSigmoid:  {name: "sigmoid", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(sigmoid), doc: "1 / (1 + exp(-x))"},
+	OpSiLU:     {name: "silu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(silu), doc: "x * sigmoid(x)"},
+	OpSoftplus: {name: "softplus", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(softplus), doc: "log(1 + exp(x)); x itself above 20"},
+	OpReLU:     {name: "relu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(relu), doc: "max(x, 0)"},
+	OpGELU:     {name: "gelu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(gelu), doc: "x/2 * (1 + erf(x / sqrt 2))"},
+	OpGELUTanh: {name: "gelu_tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(geluTanh), doc: "x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))"},
+
+	OpAdd: {name: "add", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x + y }), doc: "x + y, broadcast as numpy does (so are the next five)"},
+	OpSub: {name: "sub", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x - y }), doc: "x - y"},
+	OpMul: {name: "mul", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x * y }), doc: "x * y"},
+	OpDiv: {name: "div", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x / y }), doc: "x / y"},
+	OpMin: {name: "min", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(minNumber), doc: "the lesser of x and y; NaN if one is NaN"},
+	OpMax: {name: "max", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(maxNumber), doc: "the greater of x and y; NaN if one is NaN"},
+
+	OpConst: {name: "const", attrs: attrValue, flags: flagElementwise, shape: shapeConst,
+		eval: evaluator{evalConst[float32], evalConst[float64]}, doc: "the f32 number value, of rank 0"},
+	OpCast: {name: "cast", args: "x", attrs: attrTo, flags: flagElementwise, shape: shapeCast,
+		eval: evaluator{evalCast[float32], evalCast[float64]}, doc: "x as another element type; to an integer type: nearest, ties to even, saturated"},
+
+	OpSlice: {name: "slice", args: "x", attrs: attrAxis | attrRange, shape: shapeSlice,
+		eval: evaluator{evalSlice[float32], evalSlice[float64]}, doc: "the elements lo to hi-1 of x along a constant axis"},
+	OpReshape: {name: "reshape", args: "x", attrs: attrShape, shape: shapeReshape,
+		eval: evaluator{evalReshape[float32], evalReshape[float64]}, doc: "the same elements in the same order under another shape"},
+	OpPermute: {name: "permute", args: "x", attrs: attrPerm, shape: shapePermute,
+		eval: evaluator{evalPermute[float32], evalPermute[float64]}, doc: "axis i of the result is axis perm[i] of x"},
+	OpConcat: {name: "concat", args: "x...", attrs: attrAxis, shape: shapeConcat,
+		eval: evaluator{evalConcat[float32], evalConcat[float64]}, doc: "the operands one after the other along a constant axis"},
+	OpGather: {name: "gather", args: "table idx", shape: shapeGather,
+		eval: evaluator{evalGather[float32], evalGather[float64]}, doc: "y[i] = table[idx[i]]; rows of floating point come out as f32"},
+
+	OpReduce: {name: "reduce", args: "x", attrs: attrKind | attrAxis | attrKeep, shape: shapeReduce,
+		eval: evaluator{evalReduce[float32], evalReduce[float64]}, doc: "sum, max or mean of x over a constant axis, in order"},
+	OpRMSNorm: {name: "rmsnorm", args: "x w?", attrs: attrEps | attrGroups, shape: shapeRMSNorm,
+		eval: evaluator{evalRMSNorm[float32], evalRMSNorm[float64]}, doc: "x / sqrt(mean(x^2) + eps) * w over the last axis; with groups, the mean is of each group of neighbours"},
+	OpLayerNorm: {name: "layernorm", args: "x w? b?", attrs: attrEps, shape: shapeNorm,
+		eval: evaluator{evalLayerNorm[float32], evalLayerNorm[float64]}, doc: "(x - mean(x)) / sqrt(var(x) + eps) * w + b over the last axis, var divided by n"},
+	OpLinear: {name: "linear", args: "x w b?", shape: shapeLinear,
+		eval: evaluator{evalLinear[float32], evalLinear[float64]}, doc: "y[..., n] = sum_k x[..., k] * w[n, k] + b[n]"},
+
+	OpConv: {name: "conv", args: "x w b? win", results: "y win'", flags: flagSequences, shape: shapeConv,
+		eval: evaluator{evalConv[float32], evalConv[float64]},
+		doc:  "causal, one filter a channel, over the rows of each sequence: y[t, c] = sum_k w[c, k] * x[t-(K-1)+k, c] + b[c]; rows before the first come from win (oldest first), win' holds the last K-1"},
+	OpScan: {name: "scan", args: "a b c h0", results: "y h'", flags: flagSequences, shape: shapeScan,
+		eval: evaluator{evalScan[float32], evalScan[float64]},
+		doc:  "over the rows of each sequence: h[t] = a[t]*h[t-1] + b[t]; y[t] = sum over the last axis of c[t]*h[t]  (Mamba eq. 2; SSD with other shapes); a, b, c broadcast to [T, ...]"},
+}
+
+// String is the op's name in the text form.
+func (c OpCode) String() string {
+	if c >= numOps {
+		return "op?"
+	}
+	return ops[c].name
+}
+
+// OpByName finds an op by its name in the text form.
+func OpByName(name string) (OpCode, bool) {
+	for c := OpNone + 1; c < numOps; c++ {
+		if ops[c].name == name {
+			return c, true
+		}
+	}
+	return OpNone, false
+}
+
+// Elementwise says whether each element of the result depends on the same (broadcast) element of the operands only.
+func (c OpCode) Elementwise() bool { return c < numOps && ops[c].flags&flagElementwise != 0 }
+
+// SeesSequences says whether the op needs to know where sequences begin.
+func (c OpCode) SeesSequences() bool { return c < numOps && ops[c].flags&flagSequences != 0 }
+
+// Doc is the op's meaning in one line or a few.
+func (c OpCode) Doc() string {
+	if c >= numOps {
+		return ""
+	}
+	return ops[c].doc
+}
+
+// Operands names the operands, in order.
+func (c OpCode) Operands() []string {
+	if c >= numOps {
+		return nil
+	}
+	names := strings.Fields(ops[c].args)
+	for i, n := range names {
+		names[i] = strings.TrimRight(n, "?.")
+	}
+	return names
+}
+
+// Arg returns the operand of that name ("w" of a linear), or nil if it is absent.
+func (op *Op) Arg(name string) *Value {
+	for i, n := range op.Code.Operands() {
+		if n == name && i < len(op.Args) {
+			return op.Args[i]
+		}
+	}
+	return nil
+}
+
+// Result is the first result, which most ops have alone.
+func (op *Op) Result() *Value { return op.Results[0] }
