@@ -11,4 +11,7 @@
 //
 // Float arithmetic is IEEE binary32 with round to nearest even; nothing is contracted, fma is written. Sums across lanes go through sixteen
 // partial sums and one fixed tree (ReduceAdd), whatever the number of lanes is.
+//
+// Verify checks kernels and programs, String prints them, ParseKernel and ParseProgram read that text back, and Machine runs programs in plain Go:
+// the backends are tested against it. docs/kernel-language.md explains the language and its text.
 package spmd

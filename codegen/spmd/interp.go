@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 )
 
-// Machine runs programs in plain Go, bit for bit as the backends must, but for what is said in float.go: the bits of a NaN mean nothing.
+// Machine runs programs in plain Go, bit for bit as the backends must; only the bits of a NaN mean nothing.
 //
 // It is a strict machine. Every access is checked against its space; team scratch is filled with NaNs before each tile; and what no backend can
 // promise is found by Seed (another order of the tiles), Races (a tile that touches what another tile of its phase writes) and PoisonWork
