@@ -29,7 +29,11 @@ func Verify(m *Module) error {
 		more = fmt.Sprintf("\n  and %d more", len(list)-maxProblems)
 		list = list[:maxProblems]
 	}
-	return fmt.Errorf("verify %s: %d problems:\n  %s%s", m.Func.Name, len(c.problems), strings.Join(list, "\n  "), more)
+	what := fmt.Sprintf("%d problems", len(c.problems))
+	if len(c.problems) == 1 {
+		what = "1 problem"
+	}
+	return fmt.Errorf("verify %s: %s:\n  %s%s", m.Func.Name, what, strings.Join(list, "\n  "), more)
 }
 
 // checker collects problems.

@@ -59,6 +59,9 @@ func (bb *backbone) build(c *checkpoint, mixer func(g *graph, n *ir.Value) *ir.V
 	g.From(embedding)
 	h := g.Gather("embed", table, ids)
 	for i := range bb.layers {
+		if c.hopeless() {
+			break
+		}
 		g.layer, g.tensor = fmt.Sprintf("layers.%d.", i), fmt.Sprintf("backbone.layers.%d.", i)
 		n := g.norm(bb.norm, g.at("n"), g.at("norm"), g.tensor+"norm", h, bb.width)
 		out := mixer(g, n)

@@ -3,6 +3,7 @@ package family
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,24 +48,36 @@ func (c *checkpoint) weight(b *ir.Builder, name, tensor string, shape ...int) *i
 // ignored are tensors that publishers leave in files and that compute nothing here.
 var ignored = regexp.MustCompile(`^mtp\.|(^|\.)rotary_emb\.inv_freq$|(^|\.)position_ids$`)
 
+// maxProblems is how many problems of tensors are looked for: an error lists 20, and a hostile file must not cost more than its size.
+const maxProblems = 100
+
+// hopeless says that enough is wrong with the tensors to stop.
+func (c *checkpoint) hopeless() bool { return c.problems.Len() >= maxProblems }
+
 // leftOver notes tensors that nothing asked for.
 func (c *checkpoint) leftOver() {
+	missing := slices.DeleteFunc(slices.Clone(c.wanted), c.has)
 	for _, name := range c.Names {
 		if c.taken[name] != nil || ignored.MatchString(name) {
 			continue
 		}
 		fix := "remove the tensor if the model does not need it"
-		if near := loader.Nearest(name, c.wanted); near != "" && c.taken[near] == nil {
+		if near := loader.Nearest(name, missing); near != "" {
 			fix = fmt.Sprintf("if it is %q under another name, rename it", near)
 		}
 		t, _ := c.Tensor(name)
 		c.problems.Add(fmt.Sprintf("%s: tensor %.120q", t.File, name), fmt.Sprintf("family %q has no such tensor", c.family), fix)
+		if c.hopeless() {
+			return
+		}
 	}
 }
 
 // finish returns the module, or everything that is wrong with the tensors.
 func (c *checkpoint) finish(b *ir.Builder) (*ir.Module, error) {
-	c.leftOver()
+	if !c.hopeless() { // else building has stopped early, and what it did not reach is not left over
+		c.leftOver()
+	}
 	if err := c.problems.Err(); err != nil {
 		return nil, err
 	}

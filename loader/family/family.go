@@ -85,7 +85,7 @@ func Detect(c *loader.Checkpoint) (Family, error) {
 			return f, nil
 		}
 	}
-	if kind == "" && config.Has("d_model") && config.Has("n_layer") {
+	if isOriginal(config) {
 		return detectOriginal(config)
 	}
 	classes := config.Strings("architectures", nil)
@@ -102,7 +102,12 @@ func Detect(c *loader.Checkpoint) (Family, error) {
 	return None, unsupported(config, kind, classes)
 }
 
-// detectOriginal tells the original package's models apart, whose config.json names no family.
+// isOriginal says whether a configuration is the original package's, which names no family.
+func isOriginal(config *loader.Config) bool {
+	return !config.Has("model_type") && config.Has("d_model") && config.Has("n_layer")
+}
+
+// detectOriginal tells the original package's models apart.
 func detectOriginal(config *loader.Config) (Family, error) {
 	switch layer := config.Object("ssm_cfg").String("layer", "Mamba1"); layer {
 	case "Mamba1":

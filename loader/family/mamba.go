@@ -15,10 +15,11 @@ type s6 struct {
 
 // buildMamba builds model_type mamba and the original package's Mamba-1.
 func buildMamba(c *checkpoint) (*ir.Module, error) {
-	bb, mixer := readMamba(c)
-	if c.Config.String("model_type", "") == "" && c.Config.Has("d_model") {
-		bb, mixer = readOriginalMamba(c)
+	read := readMamba
+	if isOriginal(c.Config) {
+		read = readOriginalMamba
 	}
+	bb, mixer := read(c)
 	if err := c.Config.Problems().Err(); err != nil {
 		return nil, err
 	}
@@ -38,7 +39,10 @@ func readMamba(c *checkpoint) (backbone, s6) {
 		eos:    []int{0},
 	}
 	// Published Falcon-Mamba has "expand": 16 and an intermediate_size of 2 D: the latter is what counts where it is there.
-	inner := r.Size("intermediate_size", r.expanded("expand", 2, bb.width))
+	inner := r.Size("intermediate_size", 1)
+	if !r.Has("intermediate_size") {
+		inner = r.expanded("expand", 2, bb.width)
+	}
 	m := s6{
 		width: bb.width,
 		inner: inner,

@@ -21,13 +21,11 @@ type ssd struct {
 
 // buildMamba2 builds model_type mamba2 and the original package's Mamba-2.
 func buildMamba2(c *checkpoint) (*ir.Module, error) {
-	var bb backbone
-	var mixer ssd
-	if c.Config.String("model_type", "") == "" && c.Config.Has("d_model") {
-		bb, mixer = readOriginalMamba2(c)
-	} else {
-		bb, mixer = readMamba2(c)
+	read := readMamba2
+	if isOriginal(c.Config) {
+		read = readOriginalMamba2
 	}
+	bb, mixer := read(c)
 	if err := c.Config.Problems().Err(); err != nil {
 		return nil, err
 	}
