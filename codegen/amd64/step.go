@@ -1,0 +1,208 @@
+package amd64
+
+import (
+	"github.com/llir/llvm/ir"
+	"github.com/llir/llvm/ir/enum"
+	"github.com/llir/llvm/ir/types"
+	"github.com/llir/llvm/ir/value"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// stopped is what a round gives, beside the results of a step, when the workers are to leave.
+const stopped = 1
+
+func workerParams() []*ir.Param {
+	return []*ir.Param{ir.NewParam("ctx", bytePtr), ir.NewParam("worker", types.I32), ir.NewParam("workers", types.I32)}
+}
+
+// entryPoints emits model_step and model_serve. Both first check what they need for a barrier, each worker for itself; the rest is checked in a round.
+func (m *module) entryPoints(round *ir.Func) {
+	for _, name := range []string{"step", "serve"} {
+		c := m.exported(name, types.I32, workerParams()...)
+		ctx, worker, workers := c.Params[0], c.Params[1], c.Params[2]
+		c.retWhen(c.isNull(ctx), i32(errPointer))
+		c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, ctxABI, types.I32), i32(abiVersion)), i32(errABI))
+		c.retWhen(c.at.NewICmp(enum.IPredSLT, workers, i32(1)), i32(errCount))
+		c.retWhen(c.at.NewICmp(enum.IPredUGE, worker, workers), i32(errCount))
+		again := c.block()
+		c.jump(again)
+		result := c.at.NewCall(round, ctx, worker, workers)
+		stop := c.at.NewICmp(enum.IPredEQ, result, i32(stopped))
+		if name == "step" {
+			c.at.NewRet(c.at.NewSelect(stop, i32(fine), result))
+			continue
+		}
+		out := c.block()
+		c.branch(stop, out, again) // an error is worker 0's to report: it has got the same
+		out.NewRet(i32(fine))
+	}
+}
+
+func (c *code) isNull(p value.Value) value.Value {
+	return c.at.NewICmp(enum.IPredEQ, p, newLiteral(p.Type(), "null"))
+}
+
+// round emits one step of one worker: barrier, checks, phases. All workers check the same context after the barrier and come to the same result. What does
+// not end with a phase's barrier ends with one of its own, so that worker 0 cannot change the context while others still read it.
+func (m *module) round(barrier, run *ir.Func) *ir.Func {
+	inspect := m.inspect()
+	c := m.function("round", types.I32, workerParams()...)
+	ctx, worker, workers := c.Params[0], c.Params[1], c.Params[2]
+	c.at.NewCall(barrier, ctx, workers)
+	result := c.at.NewCall(inspect, ctx)
+	good, bad := c.block(), c.block()
+	c.branch(c.at.NewICmp(enum.IPredEQ, result, i32(fine)), good, bad)
+	bad.NewCall(barrier, ctx, workers)
+	bad.NewRet(result)
+	c.at = good
+	open := c.at.NewCall(run, ctx, worker, workers)
+	c.when(open, func() { c.at.NewCall(barrier, ctx, workers) })
+	c.at.NewRet(i32(fine))
+	return c.Func
+}
+
+// inspect emits the checks of a context: stopped, an error, or fine.
+func (m *module) inspect() *ir.Func {
+	p := m.facts
+	c := m.function("inspect", types.I32, ir.NewParam("ctx", bytePtr))
+	ctx := c.Params[0]
+	c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, ctxStop, types.I32), i32(0)), i32(stopped))
+	c.retWhen(c.at.NewICmp(enum.IPredUGE, c.get(ctx, ctxLevel, types.I32), i32(int64(len(m.levels)))), i32(errLevel))
+	rows, seqs, outs := c.get(ctx, ctxRows, types.I64), c.get(ctx, ctxSeqs, types.I64), c.get(ctx, ctxOuts, types.I64)
+	bounds := []struct {
+		x, lo, hi value.Value
+	}{
+		{rows, i64(1), i64(p.MaxRows)},
+		{seqs, i64(1), c.min(rows, i64(p.MaxSeqs))}, // every sequence has a row
+		{outs, i64(0), rows},
+	}
+	for _, b := range bounds {
+		c.retWhen(c.at.NewICmp(enum.IPredSLT, b.x, b.lo), i32(errCount))
+		c.retWhen(c.at.NewICmp(enum.IPredSGT, b.x, b.hi), i32(errCount))
+	}
+	always, forOuts := m.required()
+	for _, off := range always {
+		c.retWhen(c.isNull(c.get(ctx, off, bytePtr)), i32(errPointer))
+	}
+	if len(forOuts) > 0 {
+		c.retWhen(c.at.NewICmp(enum.IPredEQ, outs, i64(0)), i32(fine))
+		for _, off := range forOuts {
+			c.retWhen(c.isNull(c.get(ctx, off, bytePtr)), i32(errPointer))
+		}
+	}
+	c.at.NewRet(i32(fine))
+	return c.Func
+}
+
+// step is what a worker's run through the phases holds on to.
+type step struct {
+	*code
+	m                *module
+	t                tables
+	ctx              value.Value
+	worker, workers  value.Value // i64
+	rows, seqs, outs value.Value
+	team             value.Value
+	trace            value.Value // i64*, or null
+	kernels          value.Value // of the level
+}
+
+// run emits i1 run(ctx, worker, workers): the worker's tiles of all phases. True: the step does not end with a barrier yet, since the last phase that ran
+// was not followed by the end, or since time stamps are still to be seen by all.
+func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
+	c := m.function("run", types.I1, workerParams()...)
+	s := &step{code: c, m: m, t: t, ctx: c.Params[0]}
+	s.worker, s.workers = c.at.NewZExt(c.Params[1], types.I64), c.at.NewZExt(c.Params[2], types.I64)
+	s.rows, s.seqs, s.outs = c.get(s.ctx, ctxRows, types.I64), c.get(s.ctx, ctxSeqs, types.I64), c.get(s.ctx, ctxOuts, types.I64)
+	s.trace = c.get(s.ctx, ctxTrace, types.I64Ptr)
+	s.team = c.bytes(c.get(s.ctx, ctxTeam, bytePtr), c.at.NewMul(s.worker, i64(m.teamBytes())))
+	s.kernels = c.element(t.kernels, c.at.NewSExt(c.get(s.ctx, ctxLevel, types.I32), types.I64), i64(0))
+
+	phases := int64(len(m.facts.Phases))
+	var ran *ir.InstPhi
+	from := c.at
+	c.countUp(i64(phases), func(p value.Value) {
+		ran = c.phi(newLiteral(types.I1, "false"), from)
+		s.stamp(p)
+		skipped := c.at
+		go1, next := c.block(), c.block()
+		c.branch(c.at.NewICmp(enum.IPredSGE, s.rows, s.entry(t.phases, p, phaseMinRows)), go1, next)
+		c.at = go1
+		s.phase(p)
+		c.at.NewCall(barrier, s.ctx, c.Params[2])
+		ended := c.at
+		c.jump(next)
+		now := c.phi(ran, skipped)
+		enter(now, newLiteral(types.I1, "true"), ended)
+		enter(ran, now, c.at)
+		ran = now
+	})
+	s.stamp(i64(phases))
+	traced := c.at.NewXor(c.isNull(s.trace), newLiteral(types.I1, "true"))
+	none := c.at.NewXor(ran, newLiteral(types.I1, "true"))
+	c.at.NewRet(c.at.NewOr(none, traced))
+	return c.Func
+}
+
+// entry reads a field of row i of a table.
+func (s *step) entry(table *ir.Global, i value.Value, field int64) value.Value {
+	return s.at.NewLoad(types.I64, s.element(table, i, i64(field)))
+}
+
+// stamp writes the time into the trace, if there is one.
+func (s *step) stamp(phase value.Value) {
+	s.when(s.at.NewXor(s.isNull(s.trace), newLiteral(types.I1, "true")), func() {
+		now := s.at.NewCall(s.m.intrinsic("llvm.readcyclecounter", types.I64))
+		i := s.at.NewAdd(s.at.NewMul(phase, s.workers), s.worker)
+		s.at.NewStore(now, s.at.NewGetElementPtr(types.I64, s.trace, i))
+	})
+}
+
+// phase runs the worker's tiles: of all the tiles of the phase's launches, one after another, worker w has those from total*w/workers on.
+func (s *step) phase(p value.Value) {
+	first := s.entry(s.t.phases, p, phaseFirst)
+	n := s.at.NewSub(s.entry(s.t.phases, s.at.NewAdd(p, i64(1)), phaseFirst), first)
+	total := s.sum(n, func(l, base value.Value) value.Value { return s.at.NewAdd(base, s.tiles(s.at.NewAdd(first, l))) })
+	lo := s.at.NewUDiv(s.at.NewMul(total, s.worker), s.workers)
+	hi := s.at.NewUDiv(s.at.NewMul(total, s.at.NewAdd(s.worker, i64(1))), s.workers)
+	s.sum(n, func(l, base value.Value) value.Value {
+		launch := s.at.NewAdd(first, l)
+		tiles := s.tiles(launch)
+		a, b := s.max(s.at.NewSub(lo, base), i64(0)), s.min(s.at.NewSub(hi, base), tiles)
+		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() {
+			kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
+			args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
+			s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
+		})
+		return s.at.NewAdd(base, tiles)
+	})
+}
+
+func (s *step) kernelType() types.Type {
+	return s.t.kernels.ContentType.(*types.ArrayType).ElemType.(*types.ArrayType).ElemType
+}
+
+// sum carries a number, from 0, over the launches of a phase, of which there is at least one.
+func (s *step) sum(n value.Value, next func(l, sum value.Value) value.Value) value.Value {
+	from := s.at
+	var sum value.Value
+	s.countUp(n, func(l value.Value) {
+		phi := s.phi(i64(0), from)
+		sum = next(l, phi)
+		enter(phi, sum, s.at)
+	})
+	return sum
+}
+
+// tiles is how many tiles a launch has: panels * ceil(count / block). See spmd.Grid.
+func (s *step) tiles(launch value.Value) value.Value {
+	by := s.entry(s.t.launches, launch, launchBy)
+	is := func(g spmd.GridBy) value.Value { return s.at.NewICmp(enum.IPredEQ, by, i64(int64(g))) }
+	count := s.at.NewSelect(is(spmd.ByRowBlocks), s.rows, i64(1))
+	count = s.at.NewSelect(is(spmd.BySeqs), s.seqs, count)
+	count = s.at.NewSelect(is(spmd.ByOutBlocks), s.outs, count)
+	block := s.entry(s.t.launches, launch, launchBlock)
+	up := s.at.NewAdd(count, s.at.NewSub(block, i64(1)))
+	return s.at.NewMul(s.entry(s.t.launches, launch, launchPanels), s.at.NewUDiv(up, block))
+}

@@ -1,0 +1,282 @@
+package amd64
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// goString reads a C string.
+func goString(p uintptr) string {
+	if p == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for ; *at[byte](p) != 0; p++ {
+		b.WriteByte(*at[byte](p))
+	}
+	return b.String()
+}
+
+// TestConstants reads what an object says about itself.
+func TestConstants(t *testing.T) {
+	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := spacesBed(t, target).p
+		want := [16]int64{1, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
+		if d := cmp.Diff(want, *lib.facts); d != "" {
+			t.Errorf("model_facts (-want +got):\n%s", d)
+		}
+		if got := goString(lib.sha); got != testSHA {
+			t.Errorf("model_weights_sha256 is %q", got)
+		}
+		for i, name := range append(Names(), "") {
+			if got := goString(uintptr(call64(lib.levelName, uintptr(i)))); got != name {
+				t.Errorf("model_level_name(%d) is %q, want %q", i, got, name)
+			}
+		}
+		if got := uintptr(call64(lib.levelName, ^uintptr(0))); got != 0 {
+			t.Errorf("model_level_name(-1) is not null")
+		}
+		host, missing, err := Host()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := lib.best(); got != int32(rank(host)) {
+			t.Errorf("model_level gives %d; Go sees %s, without %v", got, host, missing)
+		}
+	})
+}
+
+// TestStepErrors gives each bound of a context its turn.
+func TestStepErrors(t *testing.T) {
+	cases := []struct {
+		name            string
+		worker, workers int32
+		break_          func(c *modelContext)
+		want            int32
+	}{
+		{"fine", 0, 1, func(c *modelContext) {}, fine},
+		{"abi", 0, 1, func(c *modelContext) { c.u32(ctxABI, 2) }, errABI},
+		{"level negative", 0, 1, func(c *modelContext) { c.u32(ctxLevel, 0xffff_fffe) }, errLevel},
+		{"level above", 0, 1, func(c *modelContext) { c.u32(ctxLevel, 2) }, errLevel},
+		{"rows 0", 0, 1, func(c *modelContext) { c.i64(ctxRows, 0) }, errCount},
+		{"rows negative", 0, 1, func(c *modelContext) { c.i64(ctxRows, -1) }, errCount},
+		{"rows above", 0, 1, func(c *modelContext) { c.i64(ctxRows, 17) }, errCount},
+		{"seqs 0", 0, 1, func(c *modelContext) { c.i64(ctxSeqs, 0) }, errCount},
+		{"seqs above", 0, 1, func(c *modelContext) { c.i64(ctxSeqs, 5) }, errCount},
+		{"more seqs than rows", 0, 1, func(c *modelContext) { c.i64(ctxRows, 1) }, errCount},
+		{"outs negative", 0, 1, func(c *modelContext) { c.i64(ctxOuts, -1) }, errCount},
+		{"more outs than rows", 0, 1, func(c *modelContext) { c.i64(ctxOuts, 6) }, errCount},
+		{"worker negative", -1, 1, func(c *modelContext) {}, errCount},
+		{"worker above", 1, 1, func(c *modelContext) {}, errCount},
+		{"workers 0", 0, 0, func(c *modelContext) {}, errCount},
+		{"weights", 0, 1, func(c *modelContext) { c.i64(ctxWeights, 0) }, errPointer},
+		{"work", 0, 1, func(c *modelContext) { c.i64(ctxWork, 0) }, errPointer},
+		{"team", 0, 1, func(c *modelContext) { c.i64(ctxTeam, 0) }, errPointer},
+		{"state", 0, 1, func(c *modelContext) { c.i64(ctxState, 0) }, errPointer},
+		{"ids", 0, 1, func(c *modelContext) { c.i64(ctxIDs, 0) }, errPointer},
+		{"seq_start", 0, 1, func(c *modelContext) { c.i64(ctxSeqStart, 0) }, errPointer},
+		{"seq_slot", 0, 1, func(c *modelContext) { c.i64(ctxSeqSlot, 0) }, errPointer},
+		{"out_row", 0, 1, func(c *modelContext) { c.i64(ctxOutRow, 0) }, errPointer},
+		{"logits", 0, 1, func(c *modelContext) { c.i64(ctxLogits, 0) }, errPointer},
+		{"no logits wanted", 0, 1, func(c *modelContext) { c.i64(ctxOuts, 0); c.i64(ctxLogits, 0); c.i64(ctxOutRow, 0) }, fine},
+	}
+	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range cases {
+			c, _ := spacesBed(t, target).context(t, 0, 1)
+			tc.break_(c)
+			if got := call(lib.step, c.ptr(), uintptr(tc.worker), uintptr(tc.workers)); got != tc.want {
+				t.Errorf("%s: model_step gives %d, want %d", tc.name, got, tc.want)
+			}
+			runtime.KeepAlive(c)
+		}
+		if got := call(lib.step, 0, 0, 1); got != errPointer {
+			t.Errorf("no context: model_step gives %d, want %d", got, errPointer)
+		}
+		if got := call(lib.serve, 0, 0, 1); got != errPointer {
+			t.Errorf("no context: model_serve gives %d, want %d", got, errPointer)
+		}
+	})
+}
+
+const (
+	chainTiles  = 8
+	chainPhases = 1200
+	chainFactor = 0x5851f42d4c957f2d // odd: nothing is forgotten on the way
+)
+
+// chainBed is a long chain of tiny phases: each tile needs what two tiles of the phase before made, so a barrier that lets one through early shows.
+func chainBed(t *testing.T, target spmd.Target) *bed {
+	d := newBed(t, target)
+	a, b := d.room(8*chainTiles), d.room(8*chainTiles)
+	d.kernel("link", spmd.Grid{Panels: chainTiles}, func(k *body) {
+		x, y := k.param(spmd.I64, spmd.Work, a), k.param(spmd.I64, spmd.Work, b)
+		next := k.Rem(k.Add(k.Tile(), k.I(1)), k.I(chainTiles))
+		mixed := k.Xor(k.Mul(k.Load(x, next, 0), k.I(chainFactor)), k.Shr(k.Load(x, k.Tile(), 0), 9))
+		k.Store(y, k.Tile(), 0, k.Add(mixed, k.Add(k.Tile(), k.Rows())))
+	})
+	link := d.p.Phases[0].Launches[0]
+	d.p.Phases = nil
+	for i := range chainPhases {
+		l := link
+		l.Args = []int64{a, b}
+		if i%2 == 1 {
+			l.Args = []int64{b, a}
+		}
+		d.p.Phases = append(d.p.Phases, spmd.Phase{Name: fmt.Sprint("link ", i), Launches: []spmd.Launch{l}})
+	}
+	return d.done()
+}
+
+// chain does in Go what a step of the chain does, and gives what lies where the last phase wrote.
+func chain(x *[chainTiles]uint64, rows uint64) {
+	for range chainPhases {
+		var y [chainTiles]uint64
+		for i := range y {
+			y[i] = x[(i+1)%chainTiles]*chainFactor ^ uint64(int64(x[i])>>9)
+			y[i] += uint64(i) + rows
+		}
+		*x = y
+	}
+}
+
+func chainProgram(t *testing.T, target spmd.Target) *spmd.Program { return chainBed(t, target).p }
+
+func chainState(work []byte) (x [chainTiles]uint64) {
+	for i := range x {
+		x[i] = binary.LittleEndian.Uint64(work[64+8*i:]) // an even number of phases ends in the first room
+	}
+	return x
+}
+
+// TestBarrier makes many barriers with fewer and with more workers than cores; they spin long, briefly, and not at all.
+func TestBarrier(t *testing.T) {
+	eachLibrary(t, "chain", chainProgram, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := chainBed(t, target)
+		var want [chainTiles]uint64
+		chain(&want, uint64(len(d.in.IDs)))
+		for workers := 1; workers <= 8; workers++ {
+			for _, spin := range []uint32{0, 20, 2000} {
+				if spin == 2000 && workers > runtime.NumCPU() {
+					continue // each barrier would wait for time slices to end
+				}
+				c, got := d.context(t, 0, workers)
+				c.u32(ctxSpin, spin)
+				for w, r := range lib.stepAll(c, workers) {
+					if r != fine {
+						t.Fatalf("%d workers: worker %d gives %d", workers, w, r)
+					}
+				}
+				if x := chainState(got.work); x != want {
+					t.Errorf("%d workers, spin %d: %x, want %x", workers, spin, x, want)
+				}
+				if a, s := *field[uint32](c, ctxArrived), *field[uint32](c, ctxSleepers); a != 0 || s != 0 {
+					t.Errorf("%d workers, spin %d: arrived %d and sleepers %d after the step", workers, spin, a, s)
+				}
+			}
+		}
+	})
+}
+
+// TestServe keeps workers in model_serve over many steps, good ones and bad ones, until they are stopped.
+func TestServe(t *testing.T) {
+	eachLibrary(t, "chain", chainProgram, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, workers := range []int{1, 2, 4} {
+			d := chainBed(t, target)
+			c, got := d.context(t, 0, workers)
+			c.u32(ctxSpin, 50)
+			served := make([]int32, workers)
+			var wg sync.WaitGroup
+			for w := 1; w < workers; w++ {
+				wg.Go(func() {
+					runtime.LockOSThread()
+					defer runtime.UnlockOSThread()
+					served[w] = call(lib.serve, c.ptr(), uintptr(w), uintptr(workers))
+				})
+			}
+			var want [chainTiles]uint64
+			for rows := int64(3); rows <= 18; rows += 3 { // the last is too many
+				c.i64(ctxRows, rows)
+				r := call(lib.step, c.ptr(), 0, uintptr(workers))
+				if rows > d.p.MaxRows {
+					if r != errCount {
+						t.Errorf("%d rows: model_step gives %d", rows, r)
+					}
+					continue
+				}
+				chain(&want, uint64(rows))
+				if x := chainState(got.work); r != fine || x != want {
+					t.Errorf("%d workers, %d rows: model_step gives %d and %x, want %x", workers, rows, r, x, want)
+				}
+			}
+			c.i64(ctxRows, 3)
+			c.u32(ctxStop, 1)
+			if r := call(lib.step, c.ptr(), 0, uintptr(workers)); r != fine {
+				t.Errorf("the step that stops gives %d", r)
+			}
+			wg.Wait()
+			if x := chainState(got.work); x != want {
+				t.Errorf("the step that stops computed something")
+			}
+			if d := cmp.Diff(make([]int32, workers), served); d != "" {
+				t.Errorf("model_serve gave %v", served)
+			}
+			runtime.KeepAlive(c)
+		}
+	})
+}
+
+// TestTrace wants a time stamp for every phase and worker, skipped phases too, in order.
+func TestTrace(t *testing.T) {
+	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, workers := range []int{1, 3} {
+			d := spacesBed(t, target)
+			c, _ := d.context(t, 0, workers)
+			n := (len(d.p.Phases) + 1) * workers
+			b := aligned(int64(8 * (n + 1)))
+			c.point(ctxTrace, b)
+			for _, r := range lib.stepAll(c, workers) {
+				if r != fine {
+					t.Fatalf("model_step gives %d", r)
+				}
+			}
+			stamps := unsafe.Slice((*uint64)(unsafe.Pointer(&b[0])), n+1)
+			for i := range n {
+				if stamps[i] == 0 || i >= workers && stamps[i] < stamps[i-workers] {
+					t.Errorf("%d workers: phase %d, worker %d has the stamp %d", workers, i/workers, i%workers, stamps[i])
+				}
+			}
+			if stamps[n] != 0 {
+				t.Errorf("%d workers: something was written beyond the trace", workers)
+			}
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package compile
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/codegen/kernel"
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// manifest says all that is known before anything is written.
+func (c *compiler) manifest() *artifact.Manifest {
+	g, p := c.result.Graph, c.plan.Programs[0]
+	team := int64(0)
+	for _, q := range c.plan.Programs { // the object code has one size for all levels, in whole cache lines
+		team = max(team, (q.TeamBytes+63)&^63)
+	}
+	m := &artifact.Manifest{
+		Format: artifact.Format, Version: artifact.Version, Tool: "ssmc " + Version,
+		Model: artifact.Model{Family: g.Family, Parameters: c.parameters(), Vocab: g.Vocab, BOS: g.Meta.BOS,
+			EOS: append([]int{}, g.Meta.EOS...), Positions: g.Meta.Positions},
+		Target:  artifact.Target{Name: strings.Join(c.levels, ","), Levels: manifestLevels(c.plan.Programs)},
+		Weights: artifact.Weights{Mode: c.Weights, Bytes: p.WeightBytes},
+		Entry:   artifact.Entry{Prefix: c.Prefix, ABI: artifact.ABIVersion},
+		Sizes: artifact.Sizes{WorkBytes: p.WorkBytes, TeamBytes: team, SlotBytes: p.SlotBytes, LogitsStride: p.LogitsStride,
+			MaxRows: p.MaxRows, MaxSeqs: p.MaxSeqs},
+		States: states(c.plan.States),
+		Phases: phases(c.plan),
+	}
+	m.Cost = cost(g, c.plan)
+	return m
+}
+
+// parameters counts the checkpoint's numbers.
+func (c *compiler) parameters() int64 {
+	n := int64(0)
+	for _, name := range c.checkpoint.Names {
+		t, _ := c.checkpoint.Tensor(name)
+		n += int64(t.Elements())
+	}
+	return n
+}
+
+// stateKinds are the names that reference files have for the states of the families.
+var stateKinds = map[string]string{"conv": "conv", "ssm": "recurrent"}
+
+// states describes a slot. The families call their states layers.3.conv and layers.3.ssm.
+func states(layouts []kernel.StateLayout) []artifact.State {
+	var list []artifact.State
+	for _, l := range layouts {
+		s := artifact.State{Name: l.Name, Layer: -1, Kind: "other", DType: "F32", Shape: l.Shape, Offset: l.Offset, Block: l.Block, Pad: l.Pad}
+		if rest, ok := strings.CutPrefix(l.Name, "layers."); ok {
+			number, name, _ := strings.Cut(rest, ".")
+			if n, err := strconv.Atoi(number); err == nil && stateKinds[name] != "" {
+				s.Layer, s.Kind = n, stateKinds[name]
+				s.Name = fmt.Sprintf("state.%d.%s", n, s.Kind)
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// phases describes the phases, for profiles.
+func phases(plan *kernel.Plan) []artifact.Phase {
+	var list []artifact.Phase
+	for i, p := range plan.Programs[0].Phases {
+		phase := artifact.Phase{Name: p.Name, MinRows: p.MinRows}
+		for l, launch := range p.Launches {
+			phase.WeightBytes += plan.Costs[i][l].WeightBytes
+			phase.Notes = append(phase.Notes, launch.Note)
+		}
+		list = append(list, phase)
+	}
+	return list
+}
+
+// cost counts the arithmetic of a step: contractions and recurrences as the plan has them, and the exponentials of the graph's recurrences.
+func cost(g *ir.Module, plan *kernel.Plan) artifact.Cost {
+	var c artifact.Cost
+	for i, p := range plan.Programs[0].Phases {
+		for l, launch := range p.Launches {
+			if launch.Grid.By == spmd.ByOutBlocks {
+				c.OutOps += plan.Costs[i][l].Flops
+			} else {
+				c.RowOps += plan.Costs[i][l].Flops
+			}
+		}
+	}
+	for _, op := range g.Func.Ops {
+		if op.Code != ir.OpExp || len(op.Result().Type.Shape) == 0 || op.Result().Type.Shape[0] != ir.Rows {
+			continue
+		}
+		n := int64(1)
+		for _, d := range op.Result().Type.Shape[1:] {
+			n *= int64(d)
+		}
+		c.RowExp += n
+	}
+	return c
+}
+
+// pieces hands the packed weights to the artefact. A weight that is packed in two orders gets a second name.
+func pieces(plan *kernel.Plan) ([]artifact.Piece, error) {
+	used := make(map[string]int)
+	var list []artifact.Piece
+	for i := range plan.Pieces {
+		p := &plan.Pieces[i]
+		name := p.Name
+		if used[p.Name]++; used[p.Name] > 1 {
+			name = fmt.Sprintf("%s#%d", p.Name, used[p.Name])
+		}
+		list = append(list, artifact.Piece{Name: name, DType: p.DType, Shape: p.Shape, Bytes: p.Bytes, Fill: p.Fill})
+		if i > 0 && p.Offset != plan.Pieces[i-1].Offset+plan.Pieces[i-1].Bytes {
+			return nil, fmt.Errorf("packed weight %q begins at %d, the one before it ends at %d", p.Name, p.Offset, plan.Pieces[i-1].Offset+plan.Pieces[i-1].Bytes)
+		}
+	}
+	return list, nil
+}

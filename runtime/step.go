@@ -1,0 +1,120 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ssmc/ssmc/loader"
+)
+
+// Input is what one sequence gets in a Run.
+type Input struct {
+	Slot *Slot
+	IDs  []int32
+	Outs []int // indices in IDs of the tokens whose logits are wanted, ascending
+}
+
+// Run takes tokens of any number of sequences and moves each slot behind the last of its own. out, which may be nil if no input asks for logits, is called for each
+// wanted row; the logits belong to the model and are overwritten by the next step. The order of the calls is that of the steps: for one input
+// ascending. After an error the states of all inputs are undefined.
+//
+// The bits of the logits and states do not depend on what else is in the Run.
+func (m *Model) Run(ctx context.Context, inputs []Input, out func(input, token int, logits []float32) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	if err := m.checkInputs(inputs); err != nil {
+		return err
+	}
+	lengths := make([]int, len(inputs))
+	for i, in := range inputs {
+		lengths[i] = len(in.IDs)
+	}
+	next := make([]int, len(inputs)) // the first of Outs that is not done
+	for _, step := range cut(lengths, int(m.Manifest.Sizes.MaxRows), int(m.Manifest.Sizes.MaxSeqs)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := m.step(inputs, step, next, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkInputs holds what the object code trusts.
+func (m *Model) checkInputs(inputs []Input) error {
+	var problems loader.Problems
+	used := make(map[int]int)
+	for i, in := range inputs {
+		where := fmt.Sprintf("sequence %d", i)
+		if in.Slot == nil || in.Slot.model != m || in.Slot.index < 0 {
+			problems.Add(where, "its slot is not one of this model", "")
+			continue
+		}
+		if other, twice := used[in.Slot.index]; twice {
+			problems.Add(where, fmt.Sprintf("has the same slot as sequence %d", other), "")
+		}
+		used[in.Slot.index] = i
+		if limit := m.Manifest.Model.Positions; limit > 0 && in.Slot.tokens+int64(len(in.IDs)) > int64(limit) {
+			problems.Add(where, fmt.Sprintf("would have %d tokens, the model takes %d", in.Slot.tokens+int64(len(in.IDs)), limit), "")
+		}
+		for at, id := range in.IDs {
+			if id < 0 || int(id) >= m.Manifest.Model.Vocab {
+				problems.Add(where, fmt.Sprintf("token %d is %d, outside of the vocabulary of %d", at, id, m.Manifest.Model.Vocab),
+					"give ids of this model's tokenizer")
+				break
+			}
+		}
+		last := -1
+		for _, o := range in.Outs {
+			if o <= last || o >= len(in.IDs) {
+				problems.Add(where, fmt.Sprintf("asks for logits of token %d, of %d, after those of %d", o, len(in.IDs), last), "")
+				break
+			}
+			last = o
+		}
+	}
+	return problems.Err()
+}
+
+// step runs one step and hands out its logits.
+func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error) error {
+	a, c := &m.areas, m.ctx
+	rows, outs := 0, 0
+	type output struct{ input, token int }
+	var wanted []output
+	for s, p := range parts {
+		in := inputs[p.input]
+		a.startList[s] = int32(rows)
+		a.slotList[s] = int32(in.Slot.index)
+		copy(a.idList[rows:], in.IDs[p.from:p.to])
+		for n := next[p.input]; n < len(in.Outs) && in.Outs[n] < p.to; n++ {
+			a.outs[outs] = int32(rows + in.Outs[n] - p.from)
+			wanted = append(wanted, output{p.input, in.Outs[n]})
+			outs++
+		}
+		rows += p.to - p.from
+	}
+	a.startList[len(parts)] = int32(rows)
+	c.rows, c.seqs, c.outs = int64(rows), int64(len(parts)), int64(outs)
+	c.state = m.slots.memory.address()
+	if err := m.callStep(); err != nil {
+		return err
+	}
+	m.trace.record(m, rows, len(parts), outs)
+	for _, p := range parts {
+		inputs[p.input].Slot.tokens += int64(p.to - p.from)
+	}
+	logits := a.logits.floats()
+	stride, vocab := int(m.Manifest.Sizes.LogitsStride), m.Manifest.Model.Vocab
+	for o, w := range wanted {
+		next[w.input]++
+		if err := out(w.input, w.token, logits[o*stride:o*stride+vocab:o*stride+vocab]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

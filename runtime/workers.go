@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"fmt"
+	goruntime "runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// spinning is how many rounds a worker spins at a barrier before it sleeps: a few hundred microseconds, longer than sampling a token takes, so
+// that decoding does not pay for waking threads.
+const spinning = 20000
+
+// spinRounds is 0 when there are more threads than may run at once: then a spinning one only keeps the core from the one it waits for.
+func spinRounds(threads int) uint32 {
+	if threads > goruntime.GOMAXPROCS(0) || threads > goruntime.NumCPU() {
+		return 0
+	}
+	return spinning
+}
+
+// workers are the threads 1 to n-1. They live in the object code's serve until the model is closed.
+type workers struct {
+	running bool
+	done    sync.WaitGroup
+}
+
+// startWorkers starts them once, at the first step: a model that is only inspected costs no thread.
+func (m *Model) startWorkers() {
+	if m.workers.running || m.Threads == 1 {
+		return
+	}
+	m.workers.running = true
+	for w := 1; w < m.Threads; w++ {
+		m.workers.done.Add(1)
+		go func() {
+			defer m.workers.done.Done()
+			goruntime.LockOSThread()
+			defer goruntime.UnlockOSThread()
+			purego.SyscallN(m.code.serveFunc, uintptr(unsafe.Pointer(m.ctx)), uintptr(w), uintptr(m.Threads))
+		}()
+	}
+}
+
+// stopWorkers lets them return and waits for it.
+func (m *Model) stopWorkers() {
+	if !m.workers.running {
+		return
+	}
+	m.ctx.stop = 1
+	purego.SyscallN(m.code.stepFunc, uintptr(unsafe.Pointer(m.ctx)), 0, uintptr(m.Threads))
+	m.workers.done.Wait()
+	m.workers.running = false
+}
+
+// callStep runs the step that the context describes.
+func (m *Model) callStep() error {
+	m.startWorkers()
+	result, _, _ := purego.SyscallN(m.code.stepFunc, uintptr(unsafe.Pointer(m.ctx)), 0, uintptr(m.Threads))
+	if code := int32(result); code != 0 {
+		return fmt.Errorf("a step of %d rows, %d sequences and %d outputs failed: %s", m.ctx.rows, m.ctx.seqs, m.ctx.outs, stepError(code))
+	}
+	return nil
+}
+
+// stepError is the meaning of a step's result; docs/abi.md.
+func stepError(code int32) string {
+	switch code {
+	case -1:
+		return "the code has another ABI version"
+	case -2:
+		return "the CPU has none of the code's levels"
+	case -3:
+		return "a count is out of bounds"
+	case -4:
+		return "a pointer is null"
+	}
+	return fmt.Sprintf("code %d", code)
+}
