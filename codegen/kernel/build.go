@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
@@ -39,7 +40,17 @@ type Plan struct {
 	Programs []*spmd.Program
 	Pieces   []Piece
 	States   []StateLayout
+	Kept     []Kept
 	Costs    [][]Cost // by phase and launch
+}
+
+// Kept is an activation that the function returns beside the logits: after a step its rows are still in work memory. Calibration reads them.
+type Kept struct {
+	Name         string
+	Offset       int64 // bytes into work memory
+	Stride       int64 // elements from row to row
+	Columns      int64
+	PerWantedRow bool // one row for each of the step's wanted rows, not for each row
 }
 
 // Build plans a module whose ops are all in groups (passes.Run). All programs have the same phases, arguments and memory.
@@ -54,6 +65,10 @@ func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
 	p.placeWeights()
 	p.placeRows()
 	plan := &Plan{Pieces: p.pieces, States: p.states}
+	for _, v := range m.Func.Returns[1:] {
+		r := root(v)
+		plan.Kept = append(plan.Kept, Kept{Name: v.Name, Offset: p.rowsAt[r], Stride: stride(r), Columns: elements(r), PerWantedRow: perRow(r) == ir.Outs})
+	}
 	for _, t := range targets {
 		prog, err := p.program(t)
 		if err != nil {
@@ -106,14 +121,14 @@ func newPlanner(m *ir.Module, o Options) (*planner, error) {
 	if p.maxSeqs == 0 {
 		p.maxSeqs = 256
 	}
-	if len(m.Func.Returns) != 1 {
-		return nil, fmt.Errorf("the function returns %d values, want the logits", len(m.Func.Returns))
+	if len(m.Func.Returns) == 0 {
+		return nil, fmt.Errorf("the function returns nothing, want the logits first")
 	}
 	p.logits = m.Func.Returns[0]
 	if perRow(p.logits) != ir.Outs {
 		return nil, fmt.Errorf("%%%s is %v, want logits of the wanted rows [O, vocabulary]", p.logits.Name, p.logits.Type)
 	}
-	p.logitsStride = stride(p.logits)
+	p.logitsStride = roundUp(elements(p.logits), 32)
 	for _, op := range m.Func.Ops {
 		for _, a := range op.Args {
 			if a != nil {
@@ -152,13 +167,11 @@ func (p *planner) outputs(g *ir.Group) []*ir.Value {
 			if p.isState(r) {
 				continue
 			}
+			out := slices.Contains(p.m.Func.Returns, r)
 			for _, u := range p.uses[r] {
-				if u.Group != g {
-					outs = append(outs, r)
-					break
-				}
+				out = out || u.Group != g
 			}
-			if r == p.logits {
+			if out {
 				outs = append(outs, r)
 			}
 		}
@@ -167,12 +180,7 @@ func (p *planner) outputs(g *ir.Group) []*ir.Value {
 }
 
 func (p *planner) isState(v *ir.Value) bool {
-	for _, s := range p.m.Func.NextStates {
-		if s == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.m.Func.NextStates, v)
 }
 
 // tasks makes the tasks of every group and collects all that has no kernel.
@@ -207,15 +215,16 @@ func (p *planner) tasks() error {
 }
 
 func (p *planner) groupTasks(g *ir.Group, ops []*ir.Op) ([]*task, error) {
-	switch g.Kind {
-	case ir.GroupMap:
-		t, err := p.newMap(g, ops)
-		return []*task{t}, err
-	case ir.GroupContract:
+	convolves := slices.ContainsFunc(ops, func(op *ir.Op) bool { return op.Code == ir.OpConv })
+	switch {
+	case g.Kind == ir.GroupScan:
+		return p.newScan(g)
+	case g.Kind == ir.GroupContract, convolves:
 		t, err := p.newContraction(g, ops)
 		return []*task{t}, err
-	case ir.GroupScan:
-		return p.newScan(g)
+	case g.Kind == ir.GroupMap:
+		t, err := p.newMap(g, ops)
+		return []*task{t}, err
 	}
 	return nil, fmt.Errorf("there is no template for it")
 }

@@ -11,9 +11,9 @@ import (
 // panel of weights stays in the second-level cache over all blocks.
 const rowBlock = 96
 
-// contraction is a linear layer and what is fused behind it.
+// contraction is a linear layer and what is fused behind it, or a convolution alone.
 type contraction struct {
-	linear  *ir.Op
+	linear  *ir.Op    // nil: the convolution reads rows
 	conv    *ir.Op    // nil: none
 	out     *ir.Value // what the group leaves
 	k, n    int64
@@ -48,24 +48,22 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 			c.conv = op
 		}
 	}
-	if c.linear == nil {
-		return nil, fmt.Errorf("it has no linear op")
-	}
 	outs := p.outputs(g)
 	if len(outs) != 1 {
 		return nil, fmt.Errorf("it leaves %d values, want 1", len(outs))
 	}
 	c.out = outs[0]
-	w := c.linear.Args[1]
-	c.n, c.k = int64(w.Weight.Shape[0]), int64(w.Weight.Shape[1])
+	c.n = elements(c.out)
 	c.panel = panelWidth(c.n)
-	fmt.Fprintf(&t.shape, "contract %d x %d by %d:", c.n, c.k, c.panel)
-	c.x = t.read(c.linear.Args[0])
-	c.w = t.weight(w, panels(c.panel), c.n, c.k, p.matrixElem(w.Weight))
-	if b := c.linear.Args[2]; b != nil {
-		c.bias = t.vector(b)
+	switch {
+	case c.linear != nil:
+		c.declareProduct(p, t)
+	case c.conv != nil:
+		fmt.Fprintf(&t.shape, "conv %d by %d:", c.n, c.panel)
+		c.x = t.read(c.conv.Args[0])
+	default:
+		return nil, fmt.Errorf("it has neither a linear op nor a conv")
 	}
-	t.flops = 2 * c.n * c.k
 	if err := c.declare(t); err != nil {
 		return nil, err
 	}
@@ -88,14 +86,27 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 	return t, nil
 }
 
-func (c *contraction) declare(t *task) error {
-	y := c.linear.Results[0]
-	if c.conv == nil {
-		return t.declare(c.out, map[*ir.Value]string{y: "acc"}, c.n)
+func (c *contraction) declareProduct(p *planner, t *task) {
+	w := c.linear.Args[1]
+	c.k = int64(w.Weight.Shape[1])
+	fmt.Fprintf(&t.shape, "contract %d x %d by %d:", c.n, c.k, c.panel)
+	c.x = t.read(c.linear.Args[0])
+	c.w = t.weight(w, panels(c.panel), c.n, c.k, p.matrixElem(w.Weight))
+	if b := c.linear.Args[2]; b != nil {
+		c.bias = t.vector(b)
 	}
-	c.convIn = c.conv.Args[0]
-	if err := t.declare(c.convIn, map[*ir.Value]string{y: "acc"}, c.n); err != nil {
-		return err
+	t.flops = 2 * c.n * c.k
+}
+
+func (c *contraction) declare(t *task) error {
+	if c.conv == nil {
+		return t.declare(c.out, map[*ir.Value]string{c.linear.Results[0]: "acc"}, c.n)
+	}
+	if c.linear != nil {
+		c.convIn = c.conv.Args[0]
+		if err := t.declare(c.convIn, map[*ir.Value]string{c.linear.Results[0]: "acc"}, c.n); err != nil {
+			return err
+		}
 	}
 	w := c.conv.Args[1]
 	c.taps = elements(w) / c.n
@@ -118,11 +129,15 @@ func (c *contraction) build(k *code) {
 		c.product(k, lo, hi, col, func(p *point) { k.put(p, c.out, k.eval(p, c.out)) })
 		return
 	}
+	if c.linear == nil {
+		c.convolve(k, k.Offset(c.x.ptr, col), stride(c.x.value), col)
+		return
+	}
 	raw := k.Scratch(spmd.F32, k.plan.maxRows*c.panel)
 	c.product(k, lo, hi, col, func(p *point) {
 		k.StoreV(raw, k.Mul(p.row, k.I(c.panel)), p.off, k.eval(p, c.convIn))
 	})
-	c.convolve(k, raw, col)
+	c.convolve(k, raw, c.panel, col)
 }
 
 // product multiplies the rows lo..hi-1 by the panel, which is read in one forward stream, and hands each W results to store.

@@ -6,8 +6,9 @@ import (
 )
 
 // convolve runs the causal depthwise convolution over each sequence's rows of one panel: y[t] = b + sum_k w[k] x[t-(K-1)+k], k ascending.
-// The last K-1 inputs travel in registers; they come from the sequence's state and go back to it.
-func (c *contraction) convolve(k *code, raw, col *spmd.Value) {
+// The last K-1 inputs travel in registers; they come from the sequence's state and go back to it. Row r of the panel's inputs lies at
+// raw[r*rowStride].
+func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *spmd.Value) {
 	w := int64(k.Target.Lanes)
 	taps := k.Offset(c.convW.ptr, k.Mul(k.panel, k.I(c.taps*c.panel)))
 	window := c.taps - 1
@@ -21,7 +22,7 @@ func (c *contraction) convolve(k *code, raw, col *spmd.Value) {
 			}
 			at := k.Add(col, lane)
 			x = k.For(lo, hi, 1, x, func(row *spmd.Value, x []*spmd.Value) []*spmd.Value {
-				x = append(x[:window:window], k.LoadV(raw, k.Add(k.Mul(row, k.I(c.panel)), lane), 0))
+				x = append(x[:window:window], k.LoadV(raw, k.Add(k.Mul(row, k.I(rowStride)), lane), 0))
 				y := k.start(c.convB, at, 0)
 				for j := range x {
 					y = k.FMA(x[j], k.LoadV(taps, lane, int64(j)*c.panel), y)

@@ -26,23 +26,42 @@ func horner(b *spmd.Builder, x *spmd.Value, c []uint32) *spmd.Value {
 }
 
 // exp is e^x for x clamped to [-87, 88]; NaN gives exp(-87).
-func exp(b *spmd.Builder, x *spmd.Value) *spmd.Value {
-	return expBelow(b, b.Min(b.Max(x, b.F(-87)), b.F(88)))
+func exp(b *spmd.Builder, x *spmd.Value) *spmd.Value { return exps(b, []*spmd.Value{x})[0] }
+
+// exps is exp of several values, step by step side by side: a chain of twenty dependent operations keeps a core's units idle, and its
+// scheduler sees too few operations ahead to find the next chain by itself.
+func exps(b *spmd.Builder, x []*spmd.Value) []*spmd.Value {
+	return expsBelow(b, each(x, func(i int) *spmd.Value { return b.Min(b.Max(x[i], b.F(-87)), b.F(88)) }))
 }
 
 // expNegative is exp for x that is never above 88: it saves the upper clamp and gives the same bits.
 func expNegative(b *spmd.Builder, x *spmd.Value) *spmd.Value {
-	return expBelow(b, b.Max(x, b.F(-87)))
+	return expsBelow(b, []*spmd.Value{b.Max(x, b.F(-87))})[0]
 }
 
-func expBelow(b *spmd.Builder, x *spmd.Value) *spmd.Value {
-	n := b.Round(b.Mul(x, b.Bits(0x3fb8aa3b)))
-	nf := b.ToF32(n)
-	r := b.FMA(nf, b.F(-0.693359375), x)
-	r = b.FMA(nf, b.F(2.12194440e-4), r)
-	p := b.FMA(horner(b, r, expC[:]), b.Mul(r, r), r)
-	one := b.Bitcast(b.Add(p, b.F(1)))
-	return b.Bitcast(b.Add(one, b.Shl(n, 23)))
+// each makes a list of as many values as x has.
+func each(x []*spmd.Value, f func(i int) *spmd.Value) []*spmd.Value {
+	y := make([]*spmd.Value, len(x))
+	for i := range y {
+		y[i] = f(i)
+	}
+	return y
+}
+
+func expsBelow(b *spmd.Builder, x []*spmd.Value) []*spmd.Value {
+	t := each(x, func(i int) *spmd.Value { return b.Mul(x[i], b.Bits(0x3fb8aa3b)) })
+	n := each(x, func(i int) *spmd.Value { return b.Round(t[i]) })
+	nf := each(x, func(i int) *spmd.Value { return b.ToF32(n[i]) })
+	r := each(x, func(i int) *spmd.Value { return b.FMA(nf[i], b.F(-0.693359375), x[i]) })
+	r = each(x, func(i int) *spmd.Value { return b.FMA(nf[i], b.F(2.12194440e-4), r[i]) })
+	p := each(x, func(int) *spmd.Value { return b.Bits(expC[len(expC)-1]) })
+	for c := len(expC) - 2; c >= 0; c-- {
+		p = each(x, func(i int) *spmd.Value { return b.FMA(p[i], r[i], b.Bits(expC[c])) })
+	}
+	square := each(x, func(i int) *spmd.Value { return b.Mul(r[i], r[i]) })
+	p = each(x, func(i int) *spmd.Value { return b.FMA(p[i], square[i], r[i]) })
+	one := each(x, func(i int) *spmd.Value { return b.Bitcast(b.Add(p[i], b.F(1))) })
+	return each(x, func(i int) *spmd.Value { return b.Bitcast(b.Add(one[i], b.Shl(n[i], 23))) })
 }
 
 // softplus is max(x, 0) + log1p(exp(-|x|)), without a branch.

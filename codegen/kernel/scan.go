@@ -148,8 +148,12 @@ func (r *recurrence) buildPanel(k *code) {
 			k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 				dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
 				u := k.LoadV(r.u.ptr, k.Add(k.Mul(row, k.I(stride(r.u.value))), at), 0)
-				y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i int64) *spmd.Value {
-					return exp(k.Builder, k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), i*r.panel)))
+				y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i, count int64) []*spmd.Value {
+					x := make([]*spmd.Value, count)
+					for j := range x {
+						x[j] = k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), (i+int64(j))*r.panel))
+					}
+					return exps(k.Builder, x)
 				})
 				r.finish(k, y, u, row, at, 0, nil)
 				return nil
@@ -185,18 +189,23 @@ func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
 }
 
 // advance moves W channels one row on: h[n] = decay(n) h[n] + du B[n], and gives the sum of C[n] h[n], n ascending. The state of channel
-// lane+l lies at past[n*pad + lane + l]; decay gets a base and an offset, to be added.
-func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, du, past *spmd.Value, decay func(n *spmd.Value, i int64) *spmd.Value) *spmd.Value {
+// lane+l lies at past[n*pad + lane + l]; decays gives those of count states, from n+i on.
+func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, du, past *spmd.Value, decays func(n *spmd.Value, i, count int64) []*spmd.Value) *spmd.Value {
 	at := func(e *external) *spmd.Value {
 		return k.Offset(e.ptr, k.Add(k.Mul(row, k.I(stride(e.value))), k.Mul(group, k.I(r.states))))
 	}
 	b, c := at(r.b), at(r.c)
+	const together = 4 // states whose decays are made side by side
 	step := func(n *spmd.Value, y *spmd.Value, count int64) *spmd.Value {
 		base := k.Add(k.Mul(n, k.I(pad)), lane)
-		for i := range count {
-			h := k.FMA(decay(n, i), k.LoadV(past, base, i*pad), k.Mul(du, k.Load(b, n, i)))
-			k.StoreV(past, base, i*pad, h)
-			y = k.FMA(k.Load(c, n, i), h, y)
+		for i := int64(0); i < count; {
+			a := decays(n, i, min(count-i, together))
+			for _, a := range a {
+				h := k.FMA(a, k.LoadV(past, base, i*pad), k.Mul(du, k.Load(b, n, i)))
+				k.StoreV(past, base, i*pad, h)
+				y = k.FMA(k.Load(c, n, i), h, y)
+				i++
+			}
 		}
 		return y
 	}
@@ -269,7 +278,9 @@ func (r *recurrence) steps(k *code, lo, hi, past, decay, group *spmd.Value) {
 		a := k.Splat(exp(k.Builder, k.Mul(dt, decay)))
 		k.For(k.I(0), k.I(r.pad), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			du := k.Mul(dt, r.headRow(k, row, lane, 0))
-			y := r.advance(k, row, group, lane, r.pad, du, past, func(*spmd.Value, int64) *spmd.Value { return a })
+			y := r.advance(k, row, group, lane, r.pad, du, past, func(_ *spmd.Value, _, count int64) []*spmd.Value {
+				return each(make([]*spmd.Value, count), func(int) *spmd.Value { return a })
+			})
 			r.finishHead(k, y, row, lane, 0)
 			return nil
 		})

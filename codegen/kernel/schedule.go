@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
@@ -87,6 +88,11 @@ func (p *planner) placeRows() {
 				order = append(order, l)
 			}
 			l.last = t.level
+		}
+	}
+	for _, v := range p.m.Func.Returns[1:] { // kept to the end
+		if l := lives[root(v)]; l != nil {
+			l.last = math.MaxInt
 		}
 	}
 	type area struct{ at, size int64 }

@@ -112,8 +112,9 @@ func perRow(v *ir.Value) ir.Dim {
 	return 0
 }
 
-// stride is the distance of two rows of activations in floats: whole panels.
-func stride(v *ir.Value) int64 { return roundUp(elements(v), 32) }
+// stride is the distance of two rows of activations in floats: whole panels, and an odd number of cache lines, so that the same columns of
+// many rows (a scan's tile) spread over all sets of a cache.
+func stride(v *ir.Value) int64 { return roundUp(elements(v), 32) + 16 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
