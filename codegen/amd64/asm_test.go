@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/ssmc/ssmc/codegen/llvm"
-	"github.com/ssmc/ssmc/codegen/llvm/llvmtest"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -190,7 +189,7 @@ func TestAssembly(t *testing.T) {
 		}
 		return d.done().p
 	})
-	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
+	eachLLC(t, func(t *testing.T, tools *llvm.Tools) {
 		asm, err := tools.Asm(context.Background(), text, llvm.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -16,9 +16,9 @@ const (
 
 // barrier emits void barrier(ctx, workers): returns when all workers have called it.
 //
-// The generation is read before the arrival is counted, so it cannot be a later one. The last to arrive resets the count before it advances the generation,
-// so nobody can arrive at the next barrier too early. A sleeper counts itself before the kernel looks at the generation; the last one advances it before it
-// looks for sleepers; both in one total order: one of the two sees the other.
+// The generation is read before the arrival is counted, so it cannot be a later one. The last to arrive resets the count before it advances the
+// generation, so nobody can arrive at the next barrier too early. A sleeper counts itself before the kernel looks at the generation; the last
+// one advances it before it looks for sleepers; both in one total order: one of the two sees the other.
 func (m *module) barrier() *ir.Func {
 	c := m.function("barrier", types.Void, ir.NewParam("ctx", bytePtr), ir.NewParam("workers", types.I32))
 	ctx, workers := c.Params[0], c.Params[1]

@@ -15,8 +15,8 @@ type (
 	val     = spmd.Value
 )
 
-// bed is a program with the memory that it starts from: kernels are added to it one by one, each with inputs and outputs in the work space. It is run by the machine code
-// and by the interpreter, and all memory must come out the same.
+// bed is a program with the memory that it starts from: kernels are added to it one by one, each with inputs and outputs in the work space.
+// It is run by the machine code and by the interpreter, and all memory must come out the same.
 type bed struct {
 	t       *testing.T
 	target  spmd.Target

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/codegen/llvm"
-	"github.com/ssmc/ssmc/codegen/llvm/llvmtest"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -35,7 +34,7 @@ func TestSymbols(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
+	eachLLC(t, func(t *testing.T, tools *llvm.Tools) {
 		obj, err := tools.Assemble(context.Background(), text, llvm.Options{})
 		if err != nil {
 			t.Fatal(err)

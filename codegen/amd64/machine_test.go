@@ -1,10 +1,6 @@
 package amd64
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,17 +14,6 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-// Tests build objects, then run them. The two may be done by two processes: llc is far too slow in an emulator.
-//
-//	SSMC_TEST_OBJECTS=DIR SSMC_TEST_BUILD_ONLY=1   writes the objects into DIR and runs nothing
-//	SSMC_TEST_OBJECTS=DIR                          takes them from there and needs no llc
-//
-// With neither, a process builds what it runs, once for all its tests.
-var (
-	objectsDir = os.Getenv("SSMC_TEST_OBJECTS")
-	buildOnly  = os.Getenv("SSMC_TEST_BUILD_ONLY") != ""
-)
-
 // testSHA stands for the checksum of the weights.
 var testSHA = strings.Repeat("0123456789abcdef", 4)
 
@@ -39,72 +24,32 @@ type library struct {
 	facts                         *[16]int64
 }
 
-var libraries struct {
-	sync.Mutex
-	m map[string]*library
-}
-
-// eachLibrary runs f with the program as each llc compiles it, for all levels in one object. Nothing is run in a process that only builds.
+// eachLibrary runs f with the program as each llc compiles it, for all levels in one object. Building and running may be done by two processes, as
+// llvmtest says.
 func eachLibrary(t *testing.T, name string, program func(t *testing.T, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
 	t.Helper()
-	if objectsDir != "" && !buildOnly {
-		paths, err := filepath.Glob(filepath.Join(objectsDir, name+".llc*.so"))
-		if err != nil || len(paths) == 0 {
-			t.Fatalf("no object of %s in %s (%v)\n  fix: run this test with SSMC_TEST_BUILD_ONLY=1 first", name, objectsDir, err)
-		}
-		for _, p := range paths {
-			t.Run(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(p), name+"."), ".so"), func(t *testing.T) { f(t, open(t, p)) })
-		}
-		return
-	}
 	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
-		path := build(t, tools, name, program)
-		if !buildOnly {
-			f(t, open(t, path))
-		}
+		path := llvmtest.Library(t, name, func() ([]byte, error) {
+			obj, err := tools.Assemble(t.Context(), emit(t, program), llvm.Options{})
+			if err != nil {
+				return nil, err
+			}
+			return tools.LinkShared(t.Context(), [][]byte{obj}, name+".so")
+		})
+		llvmtest.BuiltOnly(t)
+		f(t, open(t, path))
 	})
 }
 
-var scratchDir = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "ssmc-amd64-test-")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir := scratchDir(); dir != "" {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
-
-// build compiles a program once for each llc.
-func build(t *testing.T, tools *llvm.Tools, name string, program func(t *testing.T, target spmd.Target) *spmd.Program) string {
+// eachLLC runs f once for each llc, where this process has them to use.
+func eachLLC(t *testing.T, f func(t *testing.T, tools *llvm.Tools)) {
 	t.Helper()
-	dir := objectsDir
-	if dir == "" {
-		dir = scratchDir()
-	}
-	path := filepath.Join(dir, fmt.Sprintf("%s.llc%d.so", name, tools.LLCVersion))
-	if _, err := os.Stat(path); err == nil && objectsDir == "" {
-		return path
-	}
-	ctx := context.Background()
-	obj, err := tools.Assemble(ctx, emit(t, program), llvm.Options{KeepInput: os.Getenv("SSMC_TEST_KEEP")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	so, err := tools.LinkShared(ctx, [][]byte{obj}, name+".so")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, so, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
+		if tools.LLC == "" {
+			t.Skip("this process only executes what another has built")
+		}
+		f(t, tools)
+	})
 }
 
 // emit gives the module of a program for all levels.
@@ -127,11 +72,6 @@ func emit(t *testing.T, program func(t *testing.T, target spmd.Target) *spmd.Pro
 
 func open(t *testing.T, path string) *library {
 	t.Helper()
-	libraries.Lock()
-	defer libraries.Unlock()
-	if lib := libraries.m[path]; lib != nil {
-		return lib
-	}
 	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		t.Fatal(err)
@@ -143,13 +83,10 @@ func open(t *testing.T, path string) *library {
 		}
 		return p
 	}
-	lib := &library{level: sym("level"), levelName: sym("level_name"), step: sym("step"), serve: sym("serve"), sha: sym("weights_sha256")}
-	lib.facts = at[[16]int64](sym("facts"))
-	if libraries.m == nil {
-		libraries.m = map[string]*library{}
+	return &library{
+		level: sym("level"), levelName: sym("level_name"), step: sym("step"), serve: sym("serve"),
+		facts: at[[16]int64](sym("facts")), sha: sym("weights_sha256"),
 	}
-	libraries.m[path] = lib
-	return lib
 }
 
 // at is memory of the library.

@@ -82,8 +82,8 @@ func (e *kernel) mask(n *spmd.Value) value.Value {
 	return e.at.NewICmp(enum.IPredSGT, e.limit(n), e.ids)
 }
 
-// limit is n in every lane, as i32. It is made where n is, which may be outside of the loops that use it: llc would leave it inside. The comparison is not moved out:
-// on AVX2 a vector of bools that is passed from block to block is packed and unpacked.
+// limit is n in every lane, as i32. It is made where n is, which may be outside of the loops that use it: llc would leave it inside. The
+// comparison is not moved out: on AVX2 a vector of bools that is passed from block to block is packed and unpacked.
 func (e *kernel) limit(n *spmd.Value) value.Value {
 	v := e.limits[n]
 	if v == nil {

@@ -61,9 +61,7 @@ func Emit(prefix, weightsSHA256 string, levels []Level) ([]byte, error) {
 func newModule(prefix string, levels []Level) *module {
 	m := &module{Module: ir.NewModule(), prefix: prefix, levels: levels, facts: levels[0].Program, intrinsics: map[string]*ir.Func{}}
 	m.TargetTriple = "x86_64-unknown-linux-gnu"
-	nothing := &metadata.Tuple{MetadataID: -1}
-	m.MetadataDefs = append(m.MetadataDefs, nothing)
-	m.invariant = &metadata.Attachment{Name: "invariant.load", Node: nothing}
+	m.invariant = &metadata.Attachment{Name: "invariant.load", Node: &metadata.Tuple{MetadataID: -1}} // printed in place
 	return m
 }
 

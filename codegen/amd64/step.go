@@ -43,6 +43,8 @@ func (c *code) isNull(p value.Value) value.Value {
 	return c.at.NewICmp(enum.IPredEQ, p, newLiteral(p.Type(), "null"))
 }
 
+func (c *code) not(x value.Value) value.Value { return c.at.NewXor(x, newLiteral(types.I1, "true")) }
+
 // round emits one step of one worker: barrier, checks, phases. All workers check the same context after the barrier and come to the same result. What does
 // not end with a phase's barrier ends with one of its own, so that worker 0 cannot change the context while others still read it.
 func (m *module) round(barrier, run *ir.Func) *ir.Func {
@@ -108,8 +110,8 @@ type step struct {
 	kernels          value.Value // of the level
 }
 
-// run emits i1 run(ctx, worker, workers): the worker's tiles of all phases. True: the step does not end with a barrier yet, since the last phase that ran
-// was not followed by the end, or since time stamps are still to be seen by all.
+// run emits i1 run(ctx, worker, workers): the worker's tiles of all phases. True says that a barrier is still to be made: no phase ran, so there was none
+// since the context was read, or there are time stamps that worker 0 must not miss.
 func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 	c := m.function("run", types.I1, workerParams()...)
 	s := &step{code: c, m: m, t: t, ctx: c.Params[0]}
@@ -126,9 +128,9 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 		ran = c.phi(newLiteral(types.I1, "false"), from)
 		s.stamp(p)
 		skipped := c.at
-		go1, next := c.block(), c.block()
-		c.branch(c.at.NewICmp(enum.IPredSGE, s.rows, s.entry(t.phases, p, phaseMinRows)), go1, next)
-		c.at = go1
+		active, next := c.block(), c.block()
+		c.branch(c.at.NewICmp(enum.IPredSGE, s.rows, s.entry(t.phases, p, phaseMinRows)), active, next)
+		c.at = active
 		s.phase(p)
 		c.at.NewCall(barrier, s.ctx, c.Params[2])
 		ended := c.at
@@ -139,9 +141,7 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 		ran = now
 	})
 	s.stamp(i64(phases))
-	traced := c.at.NewXor(c.isNull(s.trace), newLiteral(types.I1, "true"))
-	none := c.at.NewXor(ran, newLiteral(types.I1, "true"))
-	c.at.NewRet(c.at.NewOr(none, traced))
+	c.at.NewRet(c.at.NewOr(c.not(ran), c.not(c.isNull(s.trace))))
 	return c.Func
 }
 
@@ -152,7 +152,7 @@ func (s *step) entry(table *ir.Global, i value.Value, field int64) value.Value {
 
 // stamp writes the time into the trace, if there is one.
 func (s *step) stamp(phase value.Value) {
-	s.when(s.at.NewXor(s.isNull(s.trace), newLiteral(types.I1, "true")), func() {
+	s.when(s.not(s.isNull(s.trace)), func() {
 		now := s.at.NewCall(s.m.intrinsic("llvm.readcyclecounter", types.I64))
 		i := s.at.NewAdd(s.at.NewMul(phase, s.workers), s.worker)
 		s.at.NewStore(now, s.at.NewGetElementPtr(types.I64, s.trace, i))

@@ -280,3 +280,30 @@ func TestTrace(t *testing.T) {
 		}
 	})
 }
+
+// TestAllSkipped steps through a program of which no phase runs: no barrier of a phase keeps the workers together.
+func TestAllSkipped(t *testing.T) {
+	skipping := func(t *testing.T, target spmd.Target) *bed {
+		d := chainBed(t, target)
+		d.p.Phases = d.p.Phases[:1]
+		d.p.Phases[0].MinRows = 16
+		return d
+	}
+	eachLibrary(t, "skipping", func(t *testing.T, target spmd.Target) *spmd.Program { return skipping(t, target).p }, func(t *testing.T, lib *library) {
+		target, err := Target("x86-64-v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, got := skipping(t, target).context(t, 0, 3)
+		for range 100 {
+			for w, r := range lib.stepAll(c, 3) {
+				if r != fine {
+					t.Fatalf("worker %d gives %d", w, r)
+				}
+			}
+		}
+		if x := chainState(got.work); x != [chainTiles]uint64{} {
+			t.Errorf("the skipped phase wrote %x", x)
+		}
+	})
+}

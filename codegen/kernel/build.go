@@ -19,12 +19,16 @@ type Options struct {
 // weightModes are the values of Options.Weights.
 var weightModes = map[string]spmd.Elem{"as-is": spmd.Bool /* the checkpoint's own */, "f32": spmd.F32, "bf16": spmd.BF16}
 
-// StateLayout says where a state lies within a slot: element (c, k), where k is the last axis of Shape and c counts all others, at float
+// StateLayout says where a state lies within a slot: element (c, k), where k is the last axis of Shape and c counts all others, is the
+// element
 //
-//	Offset/4 + (c/Block)*K*Pad + k*Pad + c%Block
+//	(c/Block)*K*Pad + k*Pad + c%Block
+//
+// from Offset on.
 type StateLayout struct {
 	Name       string
-	Offset     int64 // bytes from the slot's start
+	Offset     int64  // bytes from the slot's start
+	DType      string // F32 or I8
 	Shape      []int
 	Block, Pad int64
 }
@@ -101,8 +105,8 @@ type planner struct {
 }
 
 type weightKey struct {
-	v *ir.Value
-	l layout
+	v  *ir.Value
+	pk packing
 }
 
 func newPlanner(m *ir.Module, o Options) (*planner, error) {
@@ -144,7 +148,7 @@ func newPlanner(m *ir.Module, o Options) (*planner, error) {
 
 // matrixElem is the packed element type of a matrix.
 func (p *planner) matrixElem(w *ir.Weight) spmd.Elem {
-	if p.elem != spmd.Bool {
+	if p.elem != spmd.Bool && w.DType.Float() {
 		return p.elem
 	}
 	switch w.DType {
@@ -152,6 +156,8 @@ func (p *planner) matrixElem(w *ir.Weight) spmd.Elem {
 		return spmd.BF16
 	case ir.F16:
 		return spmd.F16
+	case ir.I8:
+		return spmd.I8
 	}
 	return spmd.F32
 }

@@ -91,7 +91,7 @@ func (c *contraction) declareProduct(p *planner, t *task) {
 	c.k = int64(w.Weight.Shape[1])
 	fmt.Fprintf(&t.shape, "contract %d x %d by %d:", c.n, c.k, c.panel)
 	c.x = t.read(c.linear.Args[0])
-	c.w = t.weight(w, panels(c.panel), c.n, c.k, p.matrixElem(w.Weight))
+	c.w = t.weight(w, packing{layout: panels(c.panel), elem: p.matrixElem(w.Weight)}, c.n, c.k)
 	if b := c.linear.Args[2]; b != nil {
 		c.bias = t.vector(b)
 	}
@@ -110,12 +110,11 @@ func (c *contraction) declare(t *task) error {
 	}
 	w := c.conv.Args[1]
 	c.taps = elements(w) / c.n
-	c.convW = t.weight(w, panels(c.panel), c.n, c.taps, spmd.F32)
+	c.convW = t.weight(w, packing{layout: panels(c.panel), elem: spmd.F32}, c.n, c.taps)
 	if b := c.conv.Args[2]; b != nil {
 		c.convB = t.vector(b)
 	}
-	c.history = t.state(c.conv.Args[3])
-	t.plannedState(c.history, panels(c.panel), c.n, c.taps-1)
+	c.history = t.state(c.conv.Args[3], panels(c.panel), c.n, c.taps-1)
 	fmt.Fprintf(&t.shape, " conv %d ", c.taps)
 	t.flops += 2 * c.n * c.taps
 	return t.declare(c.out, map[*ir.Value]string{c.conv.Results[0]: "conv"}, c.n)

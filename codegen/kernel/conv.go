@@ -14,7 +14,7 @@ func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *s
 	window := c.taps - 1
 	k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		lo, hi, slot := k.sequence(s)
-		past := k.Offset(c.history.ptr, k.Add(slot, k.Mul(k.panel, k.I(window*c.panel))))
+		past := k.inSlot(c.history, slot, k.Mul(k.panel, k.I(window*c.panel)))
 		k.For(k.I(0), k.I(c.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			x := make([]*spmd.Value, window)
 			for j := range x {

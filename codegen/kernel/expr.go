@@ -104,11 +104,11 @@ func (k *code) eval(p *point, v *ir.Value) *spmd.Value {
 
 func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
 	if v.Weight != nil {
-		w := k.t.find(useWeight, v, panels(32))
+		w := k.t.vectorOf(v)
 		if elements(v) == 1 {
-			return k.Load(w.ptr, nil, 0)
+			return k.Load(w, nil, 0)
 		}
-		return k.LoadV(w.ptr, p.col, p.off)
+		return k.LoadV(w, p.col, p.off)
 	}
 	if v.Def != nil {
 		op := v.Def
@@ -128,7 +128,7 @@ func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
 			return elementwise[op.Code](k.Builder, args)
 		}
 	}
-	r := k.t.find(useRead, root(v), layout{})
+	r := k.t.find(useRead, root(v))
 	return k.LoadV(r.ptr, k.at(p, stride(root(v))), p.off)
 }
 
@@ -156,9 +156,9 @@ func (k *code) at(p *point, stride int64) *spmd.Value {
 
 // put stores x as v at the point.
 func (k *code) put(p *point, v *ir.Value, x *spmd.Value) {
-	to, row := k.t.find(useLogits, nil, layout{}), k.plan.logitsStride
+	to, row := k.t.find(useLogits, nil), k.plan.logitsStride
 	if to == nil || v != k.plan.logits {
-		to, row = k.t.find(useWrite, root(v), layout{}), stride(root(v))
+		to, row = k.t.find(useWrite, root(v)), stride(root(v))
 	}
 	if p.count != nil {
 		k.StoreVN(to.ptr, k.at(p, row), p.off, p.count, x)

@@ -137,7 +137,7 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 	if p.multiplied[table] { // a tied head: one copy, in the contraction's order
 		l = panels(panelWidth(v))
 	}
-	m.table = t.weight(table, l, v, d, p.matrixElem(table.Weight))
+	m.table = t.weight(table, packing{layout: l, elem: p.matrixElem(table.Weight)}, v, d)
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (m *rowMap) build(k *code) {
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		fetch := m.source(k, row)
 		if m.norm == nil {
-			m.columns(k, row, 0, stride(m.any()), fetch, nil, m.then)
+			m.columns(k, row, 0, roundUp(m.cols, 16), fetch, nil, m.then)
 			return nil
 		}
 		groups := int64(max(1, m.norm.Attrs.Groups))
@@ -158,26 +158,19 @@ func (m *rowMap) build(k *code) {
 	})
 }
 
-func (m *rowMap) any() *ir.Value {
-	if len(m.then) > 0 {
-		return m.then[0]
-	}
-	return m.first[0]
-}
-
 // source gives a function that reads W gathered columns of the row, or nil without a gather.
 func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int64) *spmd.Value {
 	if m.gather == nil {
 		return nil
 	}
-	idx := k.t.find(useIDs, nil, layout{})
+	idx := k.t.find(useIDs, nil)
 	if perRow(m.gather.Args[1]) == ir.Outs {
-		idx = k.t.find(useOutRow, nil, layout{})
+		idx = k.t.find(useOutRow, nil)
 	}
 	id := k.Extend(k.Load(idx.ptr, row, 0))
 	if m.table == nil {
 		table := root(m.gather.Args[0])
-		at := k.Offset(k.t.find(useRead, table, layout{}).ptr, k.Mul(id, k.I(stride(table))))
+		at := k.Offset(k.t.find(useRead, table).ptr, k.Mul(id, k.I(stride(table))))
 		return func(col *spmd.Value, off int64) *spmd.Value { return k.LoadV(at, col, off) }
 	}
 	l := m.table.layout
@@ -195,7 +188,7 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 
 // tail puts zeros behind the last column, where a table's next row lies.
 func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
-	if m.cols%16 == 0 && m.cols == stride(m.any()) {
+	if m.cols%16 == 0 {
 		return x
 	}
 	last := k.Truncate(k.Sub(k.I(m.cols-off), col))
@@ -259,8 +252,8 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 		return k.FMA(x, x, acc)
 	})
 	r := k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
-	if last { // the padding behind the last column is written too
-		n = stride(m.any()) - lo
+	if last { // whole vectors, into the padding behind the last column
+		n = roundUp(m.cols, 16) - lo
 	}
 	m.columns(k, row, lo, n, fetch, func(p *point, x *spmd.Value) *spmd.Value {
 		if mean != nil {

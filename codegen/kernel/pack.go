@@ -26,31 +26,55 @@ func (l layout) blocks(c int64) int64 { return (c + l.Block - 1) / l.Block }
 // size is the number of elements that [C, K] takes.
 func (l layout) size(c, k int64) int64 { return l.blocks(c) * k * l.Pad }
 
+// form is what one element of a packed weight is made of.
+type form uint8
+
+const (
+	plain   form = iota // one element of the weight, in another type
+	words               // i32: four signed bytes, neighbours along K, zeros behind the last (dot4)
+	nibbles             // i32: eight codes plus 8, along K: the low halves of its four bytes are the first four (dot4u)
+	sums                // i32, K = 1: -128 times the sum of a row's codes, which undoes the 128 that an unsigned activation has too much
+)
+
+// perUnit is how many neighbours along K a packed element takes in.
+func (f form) perUnit() int64 { return [...]int64{1, 4, 8, 1}[f] }
+
+// packing is how a weight lies in memory.
+type packing struct {
+	layout layout
+	form   form
+	elem   spmd.Elem
+}
+
 // Piece is a packed weight: a run of bytes in the weights file. Pieces follow each other without holes.
 type Piece struct {
 	Name   string // checkpoint tensor, or what was made of it
-	DType  string // F32, BF16 or F16
+	DType  string // F32, BF16, F16, I8 or I32
 	Shape  []int  // as it lies: blocks, K, lanes; the last axis holds the padding to 64 bytes
 	Offset int64  // bytes from the start of the weights, a multiple of 64
 	Bytes  int64
 
 	weight *ir.Weight
-	layout layout
-	c, k   int64
-	elem   spmd.Elem
+	packing
+	c, k  int64 // logical shape of the weight
+	units int64 // packed elements along K
 }
 
-var dtypeNames = map[spmd.Elem]string{spmd.F32: "F32", spmd.BF16: "BF16", spmd.F16: "F16"}
+var dtypeNames = map[spmd.Elem]string{spmd.F32: "F32", spmd.BF16: "BF16", spmd.F16: "F16", spmd.I8: "I8", spmd.I32: "I32"}
 
 // newPiece plans a weight of logical shape [c, k].
-func newPiece(w *ir.Weight, l layout, c, k int64, e spmd.Elem) Piece {
-	elements := l.size(c, k)
-	bytes := (elements*e.Bytes() + 63) &^ 63
-	shape := []int{int(l.blocks(c)), int(k), int(l.Pad)}
-	if bytes != elements*e.Bytes() {
-		shape = []int{int(bytes / e.Bytes())}
+func newPiece(w *ir.Weight, pk packing, c, k int64) Piece {
+	units := (k + pk.form.perUnit() - 1) / pk.form.perUnit()
+	if pk.form == sums {
+		units = 1
 	}
-	return Piece{Name: w.Name, DType: dtypeNames[e], Shape: shape, Bytes: bytes, weight: w, layout: l, c: c, k: k, elem: e}
+	elements := pk.layout.size(c, units)
+	bytes := (elements*pk.elem.Bytes() + 63) &^ 63
+	shape := []int{int(pk.layout.blocks(c)), int(units), int(pk.layout.Pad)}
+	if bytes != elements*pk.elem.Bytes() {
+		shape = []int{int(bytes / pk.elem.Bytes())}
+	}
+	return Piece{Name: w.Name, DType: dtypeNames[pk.elem], Shape: shape, Bytes: bytes, weight: w, packing: pk, c: c, k: k, units: units}
 }
 
 // Fill writes the bytes from.. of the piece into dst; from is a multiple of 64. Nothing else of the weight is held in memory.
@@ -76,21 +100,21 @@ func (p *Piece) fill(dst []byte, from int64) error {
 	if err != nil {
 		return err
 	}
-	in := int64(p.weight.DType.Size())
-	if int64(len(src)) != p.c*p.k*in {
+	if want := (p.c*p.k*int64(p.weight.DType.Bits()) + 7) / 8; int64(len(src)) != want {
 		return fmt.Errorf("%d bytes of %v for %d x %d elements", len(src), p.weight.DType, p.c, p.k)
 	}
-	row := p.layout.Pad * p.elem.Bytes() // bytes of one k of a block
+	row := p.layout.Pad * p.elem.Bytes() // bytes of one unit of a block
 	first, last := from/row, (from+int64(len(dst))+row-1)/row
 	for at := first; at < last; {
-		block, k := at/p.k, at%p.k
-		n := min(p.k-k, last-at) // ks of this block that lie in dst, whole or in part
+		block, u := at/p.units, at%p.units
+		n := min(p.units-u, last-at) // units of this block that lie in dst, whole or in part
 		for lane := int64(0); lane < p.layout.Block; lane++ {
 			if c := block*p.layout.Block + lane; c < p.c {
-				run := src[(c*p.k+k)*in : (c*p.k+k+n)*in]
-				if err := p.scatter(dst, at*row+lane*p.elem.Bytes()-from, row, run); err != nil {
+				raw, err := p.convert(src, c, u, n)
+				if err != nil {
 					return err
 				}
+				p.scatter(dst, at*row+lane*p.elem.Bytes()-from, row, raw)
 			}
 		}
 		at += n
@@ -98,39 +122,80 @@ func (p *Piece) fill(dst []byte, from int64) error {
 	return nil
 }
 
-// scatter converts a run of elements and writes them to dst, the first at byte at, which may lie outside, and each row bytes behind the last.
-func (p *Piece) scatter(dst []byte, at, row int64, run []byte) error {
-	raw, err := p.converted(run)
-	if err != nil {
-		return err
-	}
+// scatter writes packed elements to dst, the first at byte at, which may lie outside, and each row bytes behind the last.
+func (p *Piece) scatter(dst []byte, at, row int64, raw []byte) {
 	size := p.elem.Bytes()
 	if at < 0 {
 		skip := (-at + row - 1) / row
 		at, raw = at+skip*row, raw[min(skip*size, int64(len(raw))):]
 	}
 	n := min(int64(len(raw))/size, (int64(len(dst))-at-size+row)/row)
-	if size == 2 {
+	switch size {
+	case 1:
+		for i := range n {
+			dst[at+i*row] = raw[i]
+		}
+	case 2:
 		for i := range n {
 			d, s := dst[at+i*row:], raw[2*i:]
 			d[1], d[0] = s[1], s[0]
 		}
-		return nil
+	default:
+		for i := range n {
+			binary.LittleEndian.PutUint32(dst[at+i*row:], binary.LittleEndian.Uint32(raw[4*i:]))
+		}
 	}
-	for i := range n {
-		binary.LittleEndian.PutUint32(dst[at+i*row:], binary.LittleEndian.Uint32(raw[4*i:]))
+}
+
+// convert makes the packed elements u..u+n-1 of row c.
+func (p *Piece) convert(src []byte, c, u, n int64) ([]byte, error) {
+	switch p.form {
+	case words:
+		lo, hi := c*p.k+4*u, c*p.k+min(p.k, 4*(u+n))
+		if hi-lo == 4*n {
+			return src[lo:hi], nil
+		}
+		return append(append([]byte(nil), src[lo:hi]...), make([]byte, 4*n-(hi-lo))...), nil
+	case nibbles:
+		return p.nibbles(src, c, u, n), nil
+	case sums:
+		var sum int32
+		for _, b := range src[c*p.k : (c+1)*p.k] {
+			sum += int32(int8(b))
+		}
+		return binary.LittleEndian.AppendUint32(nil, uint32(-128*sum)), nil
 	}
-	return nil
+	in := int64(p.weight.DType.Size())
+	return p.converted(src[(c*p.k+u)*in : (c*p.k+u+n)*in])
+}
+
+// nibbles packs eight codes of a row into each word: code k of the eight goes to byte k%4, the low half for k < 4.
+func (p *Piece) nibbles(src []byte, c, u, n int64) []byte {
+	out := make([]byte, 4*n)
+	for i := range 8 * n {
+		code := byte(8) // 0, for what lies behind the row's end
+		if k := 8*u + i; k < p.k {
+			at := c*p.k + k
+			code = (src[at/2]>>(at%2*4) + 8) & 15
+		}
+		out[i/8*4+i%4] |= code << (i % 8 / 4 * 4)
+	}
+	return out
 }
 
 // converted gives the run's bytes in the packed element type: the checkpoint's own where the types agree.
 func (p *Piece) converted(run []byte) ([]byte, error) {
-	to := map[spmd.Elem]ir.DType{spmd.F32: ir.F32, spmd.BF16: ir.BF16, spmd.F16: ir.F16}[p.elem]
-	if p.weight.DType == to {
+	to := map[spmd.Elem]ir.DType{spmd.F32: ir.F32, spmd.BF16: ir.BF16, spmd.F16: ir.F16, spmd.I8: ir.I8}[p.elem]
+	from := p.weight.DType
+	if from == to {
 		return run, nil
 	}
-	x := make([]float32, len(run)/p.weight.DType.Size())
-	if err := ir.Decode(x, p.weight.DType, run); err != nil {
+	x := make([]float32, len(run)/from.Size())
+	if from == ir.I8 {
+		for i := range x {
+			x[i] = float32(int8(run[i]))
+		}
+	} else if err := ir.Decode(x, from, run); err != nil {
 		return nil, err
 	}
 	return ir.Encode(to, x)

@@ -35,7 +35,7 @@ func TestFill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := newPiece(w, z.l, z.c, z.k, z.to)
+			p := newPiece(w, packing{layout: z.l, elem: z.to}, z.c, z.k)
 			if p.Bytes%64 != 0 {
 				t.Errorf("%d bytes", p.Bytes)
 			}

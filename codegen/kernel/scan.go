@@ -69,7 +69,7 @@ func (r *recurrence) declare(p *planner, t *task) {
 	r.dt = t.read(s.DT)
 	if s.DTProj != nil {
 		n, k := int64(s.H), int64(s.K())
-		r.proj = t.weight(s.DTProj, panels(r.panel), n, k, p.matrixElem(s.DTProj.Weight))
+		r.proj = t.weight(s.DTProj, packing{layout: panels(r.panel), elem: p.matrixElem(s.DTProj.Weight)}, n, k)
 		t.flops += 2 * n * k
 		t.shape.WriteString(" dt_proj")
 	}
@@ -84,13 +84,12 @@ func (r *recurrence) declare(p *planner, t *task) {
 	r.u, r.b, r.c = t.read(s.U), t.read(s.B), t.read(s.C)
 	r.d = optional(s.D, fmt.Sprintf(" skip %v", s.DHead), t.vector)
 	r.gate = optional(s.Gate, " gate", t.read)
-	r.past = t.state(s.H0)
 	if r.heads > 0 {
 		r.a = t.vector(s.A)
-		t.plannedState(r.past, layout{r.head, r.pad}, r.channels, r.states)
+		r.past = t.state(s.H0, layout{r.head, r.pad}, r.channels, r.states)
 	} else {
-		r.a = t.weight(s.A, panels(r.panel), r.channels, r.states, spmd.F32)
-		t.plannedState(r.past, panels(r.panel), r.channels, r.states)
+		r.a = t.weight(s.A, packing{layout: panels(r.panel), elem: spmd.F32}, r.channels, r.states)
+		r.past = t.state(s.H0, panels(r.panel), r.channels, r.states)
 	}
 	r.out = t.write(s.Y)
 }
@@ -137,7 +136,7 @@ func (r *recurrence) buildPanel(k *code) {
 	lo, hi, slot := k.sequence(k.block)
 	col := k.Mul(k.panel, k.I(r.panel))
 	rows := k.Mul(k.panel, k.I(r.states*r.panel)) // of A and of the state
-	past := k.Offset(r.past.ptr, k.Add(slot, rows))
+	past := k.inSlot(r.past, slot, rows)
 	a := k.Offset(r.a.ptr, rows)
 	steps := k.Scratch(spmd.F32, scanBlock*r.panel)
 	k.For(lo, hi, scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
@@ -249,7 +248,7 @@ func (r *recurrence) finishHead(k *code, y, row, lane *spmd.Value, off int64) {
 // buildHead emits a tile of one head of one sequence: in chunks where the sequence brings enough rows, else row by row.
 func (r *recurrence) buildHead(k *code) {
 	lo, hi, slot := k.sequence(k.block)
-	past := k.Offset(r.past.ptr, k.Add(slot, k.Mul(k.panel, k.I(r.states*r.pad))))
+	past := k.inSlot(r.past, slot, k.Mul(k.panel, k.I(r.states*r.pad)))
 	decay := k.Load(r.a.ptr, k.panel, 0)
 	group := k.Div(k.panel, k.I(r.heads/r.groups))
 	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(ChunkRows)), func() []*spmd.Value {

@@ -10,9 +10,6 @@ import (
 	"github.com/ssmc/ssmc/ir"
 )
 
-// plannedState notes the order in which a state lies, for placeStates.
-func (t *task) plannedState(e *external, l layout, c, k int64) { e.layout, e.c, e.k = l, c, k }
-
 // placeStates gives each state of a task its place in the slot.
 func (p *planner) placeStates(t *task) {
 	for _, e := range t.ext {
@@ -21,8 +18,8 @@ func (p *planner) placeStates(t *task) {
 		}
 		p.stateAt[e.value] = p.slotBytes
 		p.states = append(p.states, StateLayout{Name: e.value.State.Name, Offset: p.slotBytes, Shape: e.value.State.Shape,
-			Block: e.layout.Block, Pad: e.layout.Pad})
-		p.slotBytes += roundUp(e.layout.size(e.c, e.k)*4, 64)
+			DType: dtypeNames[e.elem], Block: e.layout.Block, Pad: e.layout.Pad})
+		p.slotBytes += roundUp(e.layout.size(e.c, e.k)*e.elem.Bytes(), 64)
 	}
 }
 
@@ -31,11 +28,11 @@ func (p *planner) placeWeights() {
 	var at int64
 	for _, t := range p.byLevel() {
 		for _, e := range t.ext {
-			key := weightKey{e.value, e.layout}
+			key := weightKey{e.value, e.packing}
 			if _, done := p.weightAt[key]; e.use != useWeight || done {
 				continue
 			}
-			piece := newPiece(e.value.Weight, e.layout, e.c, e.k, e.elem)
+			piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 			piece.Offset = at
 			p.weightAt[key] = at
 			p.pieces = append(p.pieces, piece)
@@ -52,7 +49,7 @@ func (p *planner) byLevel() []*task {
 	made := map[*ir.Value]*task{}
 	for _, t := range p.list {
 		for _, e := range t.ext {
-			if e.use == useRead {
+			if e.use == useRead || e.use == useReadWords {
 				if from := made[e.value]; from != nil {
 					t.level = max(t.level, from.level+1)
 				}
@@ -78,7 +75,7 @@ func (p *planner) placeRows() {
 	var order []*life
 	for _, t := range p.list {
 		for _, e := range t.ext {
-			if e.use != useRead && e.use != useWrite {
+			if e.use != useRead && e.use != useReadWords && e.use != useWrite {
 				continue
 			}
 			l := lives[e.value]
@@ -99,7 +96,7 @@ func (p *planner) placeRows() {
 	busy := map[*life]area{}
 	for _, l := range order {
 		// Vectors are read and written whole: the last row needs room behind it.
-		size := roundUp(p.maxRows*stride(l.v)*4+128, 64)
+		size := roundUp(p.maxRows*stride(l.v)*rowElem(l.v).Bytes()+128, 64)
 		var taken []area
 		for other, a := range busy {
 			if other.first <= l.last && l.first <= other.last {
@@ -125,10 +122,10 @@ func (p *planner) args(t *task) []int64 {
 	args := make([]int64, len(t.ext))
 	for i, e := range t.ext {
 		switch e.use {
-		case useRead, useWrite:
+		case useRead, useReadWords, useWrite:
 			args[i] = p.rowsAt[e.value]
 		case useWeight:
-			args[i] = p.weightAt[weightKey{e.value, e.layout}]
+			args[i] = p.weightAt[weightKey{e.value, e.packing}]
 		case useState:
 			args[i] = p.stateAt[e.value]
 		}
@@ -192,7 +189,7 @@ func (p *planner) costs() [][]Cost {
 		c := Cost{Flops: t.flops}
 		for _, e := range t.ext {
 			if e.use == useWeight {
-				piece := newPiece(e.value.Weight, e.layout, e.c, e.k, e.elem)
+				piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 				c.WeightBytes += piece.Bytes
 			}
 		}

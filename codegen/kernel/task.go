@@ -12,10 +12,11 @@ import (
 type use uint8
 
 const (
-	useRead   use = iota // rows of activations
-	useWrite             // rows of activations
-	useWeight            // a packed weight, layout and element type beside it
-	useState             // a sequence's state, within its slot
+	useRead      use = iota // rows of activations
+	useReadWords            // rows of codes, four at a time
+	useWrite                // rows of activations
+	useWeight               // a packed weight
+	useState                // a sequence's state, within its slot
 	useIDs
 	useSeqStart
 	useSeqSlot
@@ -25,12 +26,11 @@ const (
 
 // external is one parameter of a task's kernel.
 type external struct {
-	use    use
-	value  *ir.Value // what it is; nil for the step's own arrays
-	layout layout    // weights
-	elem   spmd.Elem // weights
-	c, k   int64     // weights: logical shape
-	ptr    *spmd.Value
+	use     use
+	value   *ir.Value // what it is; nil for the step's own arrays
+	packing           // weights and states; rows: the element type alone
+	c, k    int64     // weights and states: logical shape
+	ptr     *spmd.Value
 }
 
 // task is one kernel launch in the making: a group of the graph, or a part of one.
@@ -50,9 +50,9 @@ type task struct {
 
 func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }
 
-func (t *task) find(u use, v *ir.Value, l layout) *external {
+func (t *task) find(u use, v *ir.Value) *external {
 	for _, e := range t.ext {
-		if e.use == u && e.value == v && e.layout == l {
+		if e.use == u && e.value == v {
 			return e
 		}
 	}
@@ -60,29 +60,68 @@ func (t *task) find(u use, v *ir.Value, l layout) *external {
 }
 
 func (t *task) add(e external) *external {
-	if old := t.find(e.use, e.value, e.layout); old != nil {
-		return old
+	for _, old := range t.ext {
+		if old.use == e.use && old.value == e.value && old.packing == e.packing {
+			return old
+		}
 	}
 	x := e
 	t.ext = append(t.ext, &x)
 	return &x
 }
 
-// read and write declare rows of activations; state a state; input one of the step's own arrays.
-func (t *task) read(v *ir.Value) *external  { return t.add(external{use: useRead, value: root(v)}) }
-func (t *task) write(v *ir.Value) *external { return t.add(external{use: useWrite, value: root(v)}) }
-func (t *task) state(v *ir.Value) *external { return t.add(external{use: useState, value: v}) }
-func (t *task) input(u use) *external       { return t.add(external{use: u}) }
+// rowElem is the element type of activations in memory.
+func rowElem(v *ir.Value) spmd.Elem {
+	if v.Type.DType == ir.I8 {
+		return spmd.I8
+	}
+	return spmd.F32
+}
+
+// read and write declare rows of activations; readWords rows of codes, four to an element; input one of the step's own arrays.
+func (t *task) read(v *ir.Value) *external {
+	return t.add(external{use: useRead, value: root(v), packing: packing{elem: rowElem(v)}})
+}
+
+func (t *task) readWords(v *ir.Value) *external {
+	return t.add(external{use: useReadWords, value: root(v), packing: packing{elem: spmd.I32}})
+}
+
+func (t *task) write(v *ir.Value) *external {
+	return t.add(external{use: useWrite, value: root(v), packing: packing{elem: rowElem(v)}})
+}
+
+// state declares a state of c channels with k elements each.
+func (t *task) state(v *ir.Value, l layout, c, k int64) *external {
+	e := spmd.F32
+	if v.Type.DType == ir.I8 {
+		e = spmd.I8
+	}
+	return t.add(external{use: useState, value: v, packing: packing{layout: l, elem: e}, c: c, k: k})
+}
+
+func (t *task) input(u use) *external { return t.add(external{use: u}) }
 
 // weight declares a packed weight of logical shape [c, k].
-func (t *task) weight(v *ir.Value, l layout, c, k int64, e spmd.Elem) *external {
-	return t.add(external{use: useWeight, value: v, layout: l, elem: e, c: c, k: k})
+func (t *task) weight(v *ir.Value, pk packing, c, k int64) *external {
+	return t.add(external{use: useWeight, value: v, packing: pk, c: c, k: k})
 }
 
 // vector declares a weight with one element a column, in float32.
 func (t *task) vector(v *ir.Value) *external {
-	n := elements(v)
-	return t.weight(v, panels(32), n, 1, spmd.F32)
+	return t.weight(v, vectorPacking, elements(v), 1)
+}
+
+var vectorPacking = packing{layout: panels(32), elem: spmd.F32}
+
+// vectorOf is the pointer of a declared vector.
+func (t *task) vectorOf(v *ir.Value) *spmd.Value {
+	for _, e := range t.ext {
+		if e.use == useWeight && e.value == v && e.packing == vectorPacking {
+			return e.ptr
+		}
+	}
+	return nil
 }
 
 // elements is the number of elements of a value without symbolic extents, or of one row of it.
@@ -112,9 +151,13 @@ func perRow(v *ir.Value) ir.Dim {
 	return 0
 }
 
-// stride is the distance of two rows of activations in floats: whole panels, and an odd number of cache lines, so that the same columns of
+// stride is the distance of two rows of activations in elements: whole panels, and an odd number of cache lines, so that the same columns of
 // many rows (a scan's tile) spread over all sets of a cache.
-func stride(v *ir.Value) int64 { return roundUp(elements(v), 32) + 16 }
+func stride(v *ir.Value) int64 {
+	perLine := 64 / rowElem(v).Bytes()
+	lines := (roundUp(elements(v), 32) + perLine - 1) / perLine
+	return (lines | 1) * perLine
+}
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
@@ -125,12 +168,10 @@ func (t *task) signature() string {
 	for _, e := range t.ext {
 		fmt.Fprintf(&s, "|%d", e.use)
 		switch e.use {
-		case useRead, useWrite:
-			fmt.Fprintf(&s, " %d", elements(e.value))
-		case useWeight:
-			fmt.Fprintf(&s, " %d %d %v %v", e.c, e.k, e.layout, e.elem)
-		case useState:
-			fmt.Fprintf(&s, " %v", e.value.State.Shape)
+		case useRead, useReadWords, useWrite:
+			fmt.Fprintf(&s, " %d %v", elements(e.value), e.elem)
+		case useWeight, useState:
+			fmt.Fprintf(&s, " %d %d %v", e.c, e.k, e.packing)
 		}
 	}
 	fmt.Fprintf(&s, "|%v", t.grid)
@@ -163,12 +204,12 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 	b := spmd.NewBuilder(name, target)
 	for i, e := range t.ext {
 		switch e.use {
-		case useRead, useWrite:
-			e.ptr = b.Param(fmt.Sprintf("rows%d", i), spmd.F32, spmd.Work)
+		case useRead, useReadWords, useWrite:
+			e.ptr = b.Param(fmt.Sprintf("rows%d", i), e.elem, spmd.Work)
 		case useWeight:
 			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.elem, spmd.Weights)
 		case useState:
-			e.ptr = b.Param(fmt.Sprintf("state%d", i), spmd.F32, spmd.State)
+			e.ptr = b.Param(fmt.Sprintf("state%d", i), e.elem, spmd.State)
 		default:
 			in := inputSpaces[e.use]
 			e.ptr = b.Param(in.name, in.elem, in.space)
@@ -214,9 +255,14 @@ func (k *code) span(g spmd.Grid) (lo, hi *spmd.Value) {
 	return lo, k.Min(k.Add(lo, k.I(g.Block)), n)
 }
 
-// sequence is the rows of sequence s, and the byte offset of its slot in floats.
+// sequence is the rows of sequence s, and its slot.
 func (k *code) sequence(s *spmd.Value) (lo, hi, slot *spmd.Value) {
-	start, slots := k.t.find(useSeqStart, nil, layout{}).ptr, k.t.find(useSeqSlot, nil, layout{}).ptr
+	start, slots := k.t.find(useSeqStart, nil).ptr, k.t.find(useSeqSlot, nil).ptr
 	lo, hi = k.Extend(k.Load(start, s, 0)), k.Extend(k.Load(start, s, 1))
-	return lo, hi, k.Mul(k.Extend(k.Load(slots, s, 0)), k.I(k.plan.slotBytes/4))
+	return lo, hi, k.Extend(k.Load(slots, s, 0))
+}
+
+// inSlot is where a state's element at lies within a slot.
+func (k *code) inSlot(e *external, slot, at *spmd.Value) *spmd.Value {
+	return k.Offset(e.ptr, k.Add(k.Mul(slot, k.I(k.plan.slotBytes/e.elem.Bytes())), at))
 }
