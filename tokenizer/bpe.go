@@ -31,8 +31,8 @@ func parseBPE(r *reader, o object) (*vocabulary, model) {
 		o.problem("dropout", "makes ids a matter of chance and is not supported; set it to null")
 	}
 	for _, field := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
-		if o.strOr(field, "") != "" {
-			o.problem(field, "%s is not supported; only null and \"\" are", o.fields[field])
+		if affix := o.strOr(field, ""); affix != "" {
+			o.problem(field, "%q is not supported; only null and \"\" are", affix)
 		}
 	}
 	for c := range m.low {

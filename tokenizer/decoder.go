@@ -38,7 +38,7 @@ func (r *reader) parseDecoder(path string, raw json.RawMessage) []stageMaker {
 	r.parts(path, raw, "decoders", 0, func(o object, kind string) {
 		build, ok := decoders[kind]
 		if !ok {
-			o.unknownType(kind, keys(decoders))
+			o.unknownType(kind, keys(decoders)+", Sequence")
 			return
 		}
 		out = append(out, build(o))
@@ -172,7 +172,7 @@ func parseMetaspaceDecoder(o object) stageMaker {
 
 func parseReplaceDecoder(o object) stageMaker {
 	literal, re := o.pattern("pattern")
-	content := o.str("content")
+	content := o.short("content")
 	if re != nil {
 		o.problem("pattern", "a Regex is not supported in a decoder; a String is")
 	}

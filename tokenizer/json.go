@@ -15,6 +15,7 @@ const (
 	maxID       = 1 << 24
 	maxDepth    = 16
 	maxProblems = 20
+	maxShort    = 256 // bytes of a replacement or prefix, which text may ask for once a character; pieces of a template
 )
 
 // reader collects what is wrong with a file, so that all of it is said at once.
@@ -101,6 +102,15 @@ func read[T any](o object, field, what string) (v T) {
 func (o object) str(field string) string { return read[string](o, field, "a string") }
 func (o object) flag(field string) bool  { return read[bool](o, field, "true or false") }
 
+// short reads a string that text is made longer with.
+func (o object) short(field string) string {
+	s := o.str(field)
+	if len(s) > maxShort {
+		o.problem(field, "has %d bytes, more than the limit of %d", len(s), maxShort)
+	}
+	return s
+}
+
 func (o object) strOr(field, missing string) string {
 	if !o.has(field) {
 		return missing
@@ -128,7 +138,10 @@ func (o object) count(field string) int {
 // id reads a token id.
 func (o object) id(field string) (int32, bool) {
 	before := len(o.r.problems) + o.r.more
-	id := o.count(field)
+	id := read[int64](o, field, "a whole number")
+	if id < 0 || id >= maxID {
+		o.problem(field, "%d is not between 0 and %d", id, maxID-1)
+	}
 	return int32(id), len(o.r.problems)+o.r.more == before
 }
 
@@ -150,7 +163,7 @@ func (o object) pattern(field string) (literal string, re *onig.Regexp) {
 func (o object) compile(field, pattern string) *onig.Regexp {
 	re, err := onig.Compile(pattern)
 	if err != nil {
-		o.problem(field, "%v; write the pattern without it", err)
+		o.problem(field, "%v; correct the pattern, or write it without that", err)
 	}
 	return re
 }
@@ -214,7 +227,7 @@ func (o object) unknownType(kind, known string) {
 	if why, ok := refused[kind]; ok {
 		kind += " (" + why + ")"
 	}
-	o.problem("type", "%s is not supported; supported are %s, Sequence. Tokenize such text with the tokenizers library and hand over ids", kind, known)
+	o.problem("type", "%s is not supported; supported are %s. Tokenize such text with the tokenizers library and hand over ids", kind, known)
 }
 
 // loneSurrogate finds a \ud800-style escape without its other half, which encoding/json would turn into U+FFFD without a word. data is valid JSON.

@@ -16,27 +16,20 @@ func normalForm(form norm.Form) normalizer {
 		if form.QuickSpanString(text) == len(text) {
 			return text
 		}
-		if !hasLongRun(text) {
+		if !hasLongRun(form, text) {
 			return form.String(text)
 		}
 		return normalizeSlowly(form, text)
 	})
 }
 
-// hasLongRun reports runs of marks that might come near the limit of 30; one character decomposes into three marks at most.
-func hasLongRun(text string) bool {
+// hasLongRun reports runs of characters that stick to the one before them and might come near the limit of 30; one of them decomposes into three at most.
+func hasLongRun(form norm.Form, text string) bool {
 	run := 0
 	for i, r := range text {
-		if r < 0x300 {
+		if r < 0x300 || form.PropertiesString(text[i:]).BoundaryBefore() {
 			run = 0
-			continue
-		}
-		p := norm.NFKD.PropertiesString(text[i:])
-		if p.CCC() == 0 && p.TrailCCC() == 0 {
-			run = 0
-			continue
-		}
-		if run++; run >= 8 {
+		} else if run++; run >= 8 {
 			return true
 		}
 	}

@@ -42,7 +42,7 @@ func (r *reader) parseNormalizer(path string, raw json.RawMessage, depth int) []
 	r.parts(path, raw, "normalizers", depth, func(o object, kind string) {
 		build, ok := normalizers[kind]
 		if !ok {
-			o.unknownType(kind, keys(normalizers))
+			o.unknownType(kind, keys(normalizers)+", Sequence")
 			return
 		}
 		if n := build(r, o); n != nil {
@@ -95,7 +95,7 @@ func parseStrip(_ *reader, o object) normalizer {
 }
 
 func parsePrepend(_ *reader, o object) normalizer {
-	prefix := o.str("prepend")
+	prefix := o.short("prepend")
 	return func(n *normText) error {
 		if n.text != "" {
 			n.text = prefix + n.text
@@ -109,7 +109,7 @@ func parsePrepend(_ *reader, o object) normalizer {
 
 func parseReplace(_ *reader, o object) normalizer {
 	literal, re := o.pattern("pattern")
-	content := o.str("content")
+	content := o.short("content")
 	if re != nil && re.MatchesEmpty() {
 		o.problem("pattern", "%q may match nothing, where the library's own bookkeeping fails; write a pattern that takes a character", re)
 	}

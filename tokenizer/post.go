@@ -67,7 +67,7 @@ func (r *reader) parsePost(path string, raw json.RawMessage, t *Tokenizer) (sing
 			single = []templatePiece{cls, {text: 0}, sep}
 			pair = []templatePiece{cls, {text: 0}, sep, sep, {text: 1}, sep}
 		default:
-			o.unknownType(kind, "BertProcessing, ByteLevel, RobertaProcessing, TemplateProcessing")
+			o.unknownType(kind, "BertProcessing, ByteLevel, RobertaProcessing, TemplateProcessing, Sequence")
 			return
 		}
 		if adding++; adding > 1 {
@@ -88,6 +88,9 @@ func (p postParser) named(field string) templatePiece {
 	entry := read[[]json.RawMessage](p.object, field, `a token and its id, ["</s>", 2]`)
 	var token string
 	var id int32
+	if entry == nil {
+		return templatePiece{text: noText}
+	}
 	if len(entry) != 2 || json.Unmarshal(entry[0], &token) != nil || json.Unmarshal(entry[1], &id) != nil {
 		p.problem(field, `is not a token and its id, ["</s>", 2]`)
 		return templatePiece{text: noText}
@@ -98,11 +101,11 @@ func (p postParser) named(field string) templatePiece {
 
 // check compares what a processor says about a token with the vocabulary.
 func (p postParser) check(field, token string, id int32) {
-	if known, ok := p.t.ID(token); !ok || known != id {
-		if !ok {
-			known = noToken
-		}
-		p.problem(field, "says that %q has the id %d, but in the vocabulary it has %d (-1: it is not there); correct it", token, id, known)
+	switch known, ok := p.t.ID(token); {
+	case !ok:
+		p.problem(field, "names the token %q, which is not in the vocabulary; add it to added_tokens", token)
+	case known != id:
+		p.problem(field, "says that %q has the id %d, but in the vocabulary it has %d; correct one of them", token, id, known)
 	}
 }
 
@@ -121,8 +124,8 @@ func (p postParser) templates() (single, pair []templatePiece) {
 
 func (p postParser) special(o object) []int32 {
 	ids, tokens := read[[]int32](o, "ids", "a list of ids"), read[[]string](o, "tokens", "a list of tokens")
-	if len(ids) != len(tokens) {
-		o.problem("ids", "are %d for %d tokens", len(ids), len(tokens))
+	if len(ids) != len(tokens) || len(ids) > maxShort {
+		o.problem("ids", "are %d for %d tokens; the numbers must be equal and at most %d", len(ids), len(tokens), maxShort)
 		return nil
 	}
 	for i, token := range tokens {
@@ -138,6 +141,10 @@ func (p postParser) form(field string, special map[string][]int32, texts int) []
 	var out []templatePiece
 	for i, raw := range p.r.list(p.at(field), p.fields[field]) {
 		path := index(p.at(field), i)
+		if i >= maxShort {
+			p.r.problem(path, "is one piece too many; the limit is %d", maxShort)
+			break
+		}
 		o, ok := p.r.object(path, raw)
 		if !ok {
 			continue

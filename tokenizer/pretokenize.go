@@ -36,7 +36,7 @@ func (r *reader) parsePreTokenizer(path string, raw json.RawMessage, depth int) 
 	r.parts(path, raw, "pretokenizers", depth, func(o object, kind string) {
 		build, ok := preTokenizers[kind]
 		if !ok {
-			o.unknownType(kind, keys(preTokenizers))
+			o.unknownType(kind, keys(preTokenizers)+", Sequence")
 			return
 		}
 		out = append(out, build(r, o)...)

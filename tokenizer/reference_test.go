@@ -82,12 +82,12 @@ func eachLine[T any](t *testing.T, folder, file string, use func(line int, v T))
 }
 
 type encodeCase struct {
-	Text               string
-	Add_special_tokens bool
-	IDs                []int32
-	Tokens             []string
-	Decoded            *string
-	Decoded_skip       *string `json:"decoded_skip_special"`
+	Text    string
+	Special bool `json:"add_special_tokens"`
+	IDs     []int32
+	Tokens  []string
+	All     *string `json:"decoded"`
+	Plain   *string `json:"decoded_skip_special"`
 }
 
 func TestReferenceCases(t *testing.T) {
@@ -95,7 +95,7 @@ func TestReferenceCases(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			tok := load(t, folder)
 			lines := eachLine(t, folder, "cases.jsonl", func(line int, c encodeCase) {
-				ids, err := tok.Encode(c.Text, c.Add_special_tokens)
+				ids, err := tok.Encode(c.Text, c.Special)
 				if err != nil {
 					t.Errorf("cases.jsonl:%d: %v", line, err)
 					return
@@ -104,8 +104,8 @@ func TestReferenceCases(t *testing.T) {
 					t.Errorf("cases.jsonl:%d: %.60q (-library +ours):\n%s", line, c.Text, diff)
 				}
 				checkTokens(t, tok, line, c)
-				checkDecode(t, tok, "cases.jsonl", line, c.IDs, false, c.Decoded)
-				checkDecode(t, tok, "cases.jsonl", line, c.IDs, true, c.Decoded_skip)
+				checkDecode(t, tok, "cases.jsonl", line, c.IDs, false, c.All)
+				checkDecode(t, tok, "cases.jsonl", line, c.IDs, true, c.Plain)
 			})
 			if lines != 432 {
 				t.Errorf("%d cases, want 432", lines)
@@ -177,19 +177,19 @@ func TestReferencePairs(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			tok := load(t, folder)
 			eachLine(t, folder, "pairs.jsonl", func(line int, c struct {
-				Text, Pair         string
-				Add_special_tokens bool
-				IDs                []int32
-				Type_ids           []int32
+				Text, Pair string
+				Special    bool `json:"add_special_tokens"`
+				IDs        []int32
+				Types      []int32 `json:"type_ids"`
 			}) {
-				ids, types, err := tok.EncodePair(c.Text, c.Pair, c.Add_special_tokens)
+				ids, types, err := tok.EncodePair(c.Text, c.Pair, c.Special)
 				if err != nil {
 					t.Errorf("pairs.jsonl:%d: %v", line, err)
 				}
 				if diff := cmp.Diff(c.IDs, append([]int32{}, ids...)); diff != "" {
 					t.Errorf("pairs.jsonl:%d: ids (-library +ours):\n%s", line, diff)
 				}
-				if diff := cmp.Diff(c.Type_ids, append([]int32{}, types...)); diff != "" {
+				if diff := cmp.Diff(c.Types, append([]int32{}, types...)); diff != "" {
 					t.Errorf("pairs.jsonl:%d: types (-library +ours):\n%s", line, diff)
 				}
 			})

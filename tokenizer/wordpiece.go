@@ -15,7 +15,7 @@ type wordPiece struct {
 
 func parseWordPiece(_ *reader, o object) (*vocabulary, model) {
 	v := o.parseVocabulary()
-	m := &wordPiece{ids: v.ids, prefix: o.str("continuing_subword_prefix"), unkID: noToken, maxChars: o.count("max_input_chars_per_word")}
+	m := &wordPiece{ids: v.ids, prefix: o.short("continuing_subword_prefix"), unkID: noToken, maxChars: o.count("max_input_chars_per_word")}
 	unk := o.str("unk_token")
 	if m.unkID = lookUp(v.ids, unk); m.unkID == noToken {
 		o.problem("unk_token", "%q is not in vocab; add it", unk)

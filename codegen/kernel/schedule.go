@@ -62,7 +62,24 @@ func (p *planner) byLevel() []*task {
 		}
 	}
 	sort.SliceStable(p.list, func(i, j int) bool { return p.list[i].level < p.list[j].level })
+	p.evenTiles()
 	return p.list
+}
+
+// evenTiles makes the tiles of a phase alike: workers get equal numbers of them. Beside a contraction whose tiles own all rows (a convolution
+// follows), the others' tiles do too.
+func (p *planner) evenTiles() {
+	whole := map[int]bool{}
+	for _, t := range p.list {
+		if t.grid.By == spmd.ByOne {
+			whole[t.level] = true
+		}
+	}
+	for _, t := range p.list {
+		if whole[t.level] && t.grid.By == spmd.ByRowBlocks {
+			t.grid = spmd.Grid{Panels: t.grid.Panels}
+		}
+	}
 }
 
 // placeRows gives every activation its place in work memory; two whose lives do not meet may share it.

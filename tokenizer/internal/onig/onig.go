@@ -34,7 +34,7 @@ type Span struct {
 
 // limits of what a pattern may ask for; real patterns have some 40 instructions.
 const (
-	maxPattern = 1 << 16
+	maxPattern = 1 << 13
 	maxProgram = 1 << 14
 	maxRepeat  = 1000
 	maxNesting = 64

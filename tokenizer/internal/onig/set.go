@@ -48,8 +48,8 @@ func newSet(ranges []runeRange) *Set {
 		}
 		s.ranges = append(s.ranges, g)
 	}
-	for r := rune(0); r < utf8.RuneSelf; r++ {
-		if slices.ContainsFunc(s.ranges, func(g runeRange) bool { return g.lo <= r && r <= g.hi }) {
+	for _, g := range s.ranges {
+		for r := g.lo; r <= g.hi && r < utf8.RuneSelf; r++ {
 			s.ascii[r>>6] |= 1 << (uint(r) & 63)
 		}
 	}
