@@ -7,11 +7,19 @@ type Attrs struct {
 	Shape    []Dim
 	Perm     []int
 	Eps      float64
-	Groups   int // of a norm; 0 in an op that has none
+	Groups   int // of a norm; 0 in an op that has none, as all that follow
 	Kind     ReduceKind
 	KeepDims bool
 	To       DType
 	Value    float64
+
+	Inv       float32 // of a quantize: the reciprocal of the scale; 1 where there is none
+	Full      bool    // of a quantize: codes from -128, not -127
+	GroupSize int     // of a linear with scales: so many neighbours along K share one
+	Blocks    int     // of a hadamard: the last axis is Blocks * M * 2^K
+	M, K      int
+
+	Transposed bool // of a hadamard: the small matrix is transposed, signs come last
 }
 
 // ReduceKind is what a reduce computes.
@@ -47,7 +55,7 @@ func ReduceKindByName(name string) (ReduceKind, bool) {
 }
 
 // attrSet says which attributes an op uses.
-type attrSet uint16
+type attrSet uint32
 
 const (
 	attrAxis attrSet = 1 << iota
@@ -60,4 +68,8 @@ const (
 	attrKeep
 	attrTo
 	attrValue
+	attrInv
+	attrFull
+	attrGroup
+	attrHadamard
 )

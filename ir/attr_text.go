@@ -66,14 +66,49 @@ var attrTable = []attrInfo{
 	{attrValue, "value", func(a *Attrs) bool { return a.Value == 0 && !math.Signbit(a.Value) }, nil,
 		func(a *Attrs) string { return formatFloat(a.Value, 64) },
 		func(a *Attrs, s string) (err error) { a.Value, err = parseFloat(s); return }},
+	{attrInv, "inv", func(a *Attrs) bool { return a.Inv == 0 }, func(a *Attrs) bool { return a.Inv == 1 },
+		func(a *Attrs) string { return formatFloat(float64(a.Inv), 32) },
+		func(a *Attrs, s string) error {
+			v, err := strconv.ParseFloat(s, 32)
+			if err != nil {
+				return fmt.Errorf("%q is not a number", s)
+			}
+			a.Inv = float32(v)
+			return nil
+		}},
+	{attrFull, "full", func(a *Attrs) bool { return !a.Full }, func(a *Attrs) bool { return !a.Full },
+		func(a *Attrs) string { return strconv.FormatBool(a.Full) },
+		func(a *Attrs, s string) (err error) { a.Full, err = strconv.ParseBool(s); return }},
+	{attrGroup, "group", func(a *Attrs) bool { return a.GroupSize == 0 }, func(a *Attrs) bool { return a.GroupSize == 0 },
+		func(a *Attrs) string { return strconv.Itoa(a.GroupSize) },
+		func(a *Attrs, s string) (err error) { a.GroupSize, err = parseInt(s); return }},
+	{attrHadamard, "blocks", func(a *Attrs) bool { return a.Blocks == 0 }, func(a *Attrs) bool { return a.Blocks == 1 },
+		func(a *Attrs) string { return strconv.Itoa(a.Blocks) },
+		func(a *Attrs, s string) (err error) { a.Blocks, err = parseInt(s); return }},
+	{attrHadamard, "m", func(a *Attrs) bool { return a.M == 0 }, nil,
+		func(a *Attrs) string { return strconv.Itoa(a.M) },
+		func(a *Attrs, s string) (err error) { a.M, err = parseInt(s); return }},
+	{attrHadamard, "k", func(a *Attrs) bool { return a.K == 0 }, nil,
+		func(a *Attrs) string { return strconv.Itoa(a.K) },
+		func(a *Attrs, s string) (err error) { a.K, err = parseInt(s); return }},
+	{attrHadamard, "transposed", func(a *Attrs) bool { return !a.Transposed }, func(a *Attrs) bool { return !a.Transposed },
+		func(a *Attrs) string { return strconv.FormatBool(a.Transposed) },
+		func(a *Attrs, s string) (err error) { a.Transposed, err = strconv.ParseBool(s); return }},
 }
 
-// defaultAttrs are the attributes of an op before any is named: one group where the op has groups.
-func defaultAttrs(c OpCode) (a Attrs) {
-	if ops[c].attrs&attrGroups != 0 {
-		a.Groups = 1
+// setDefaults gives the attributes that an op has and that were not named their neutral values: one group, one block, no scale.
+func (a *Attrs) setDefaults(c OpCode) {
+	set := func(v *int, of attrSet) {
+		if ops[c].attrs&of != 0 && *v == 0 {
+			*v = 1
+		}
 	}
-	return a
+	set(&a.Groups, attrGroups)
+	set(&a.Blocks, attrHadamard)
+	set(&a.M, attrHadamard)
+	if ops[c].attrs&attrInv != 0 && a.Inv == 0 {
+		a.Inv = 1
+	}
 }
 
 // formatFloat writes the shortest text that reads back as the same number.

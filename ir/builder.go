@@ -6,11 +6,14 @@ import (
 )
 
 // NewOp makes an op whose result types follow from the table; it does not insert it. There is one name for each result; they should
-// come from a Names, so that they are unique.
+// come from a Names, so that they are unique. Optional operands at the end need not be given.
 func NewOp(code OpCode, names []string, attrs Attrs, args ...*Value) (*Op, error) {
 	op := &Op{Code: code, Args: args, Attrs: attrs}
-	if a := defaultAttrs(min(code, numOps-1)); op.Attrs.Groups == 0 {
-		op.Attrs.Groups = a.Groups
+	if code < numOps {
+		op.Attrs.setDefaults(code)
+	}
+	for want := len(code.Operands()); len(op.Args) < want; {
+		op.Args = append(op.Args[:len(op.Args):len(op.Args)], nil)
 	}
 	types, err := resultTypes(op)
 	if err != nil {
@@ -93,6 +96,14 @@ func (b *Builder) Next(state, next *Value) {
 	b.Errorf("%%%s is not a state", state.Name)
 }
 
+// Mark gives a value its role and returns it.
+func (b *Builder) Mark(role string, v *Value) *Value {
+	if v != broken {
+		v.Role = role
+	}
+	return v
+}
+
 // Return sets the results of the function.
 func (b *Builder) Return(values ...*Value) { b.m.Func.Returns = values }
 
@@ -170,6 +181,31 @@ func (b *Builder) Gather(name string, table, idx *Value) *Value {
 // Linear multiplies by a weight [N, K]; bias may be nil.
 func (b *Builder) Linear(name string, x, w, bias *Value) *Value {
 	return b.Op(OpLinear, name, Attrs{}, x, w, bias)
+}
+
+// LinearGroups multiplies by codes [N, K], so many neighbours along K of which share a scale: scales is [N, K/group, rounded up].
+func (b *Builder) LinearGroups(name string, x, w, scales *Value, group int) *Value {
+	return b.Op(OpLinear, name, Attrs{GroupSize: group}, x, w, nil, scales)
+}
+
+// FMA is x*y + z with one rounding.
+func (b *Builder) FMA(name string, x, y, z *Value) *Value {
+	return b.Op(OpFMA, name, Attrs{}, x, y, z)
+}
+
+// Cast gives x another element type.
+func (b *Builder) Cast(name string, x *Value, to DType) *Value {
+	return b.Op(OpCast, name, Attrs{To: to}, x)
+}
+
+// Quantize rounds x times inv to codes of eight bits; inv 1 (or 0) multiplies by nothing.
+func (b *Builder) Quantize(name string, x *Value, inv float32) *Value {
+	return b.Op(OpQuantize, name, Attrs{Inv: inv}, x)
+}
+
+// Hadamard transforms the last axis, of blocks * m * 2^k elements; signs may be nil.
+func (b *Builder) Hadamard(name string, x, signs *Value, blocks, m, k int) *Value {
+	return b.Op(OpHadamard, name, Attrs{Blocks: blocks, M: m, K: k}, x, signs)
 }
 
 // RMSNorm normalizes in groups; w may be nil.

@@ -15,8 +15,11 @@
 //	Builder          makes a module, op by op, and collects what was wrong
 //	Print, Parse     text, one op a line; Parse(Print(m)) prints the same text
 //	Verify           every rule at once, each problem with its op and where that came from
-//	Evaluator, Eval  runs the module in plain Go in float32 or float64: the meaning that passes and kernels are tested against
+//	Evaluator, Eval  runs the module in plain Go: in float32 the exact meaning, to the bit, that kernels must have; in float64 the mathematics
 //	Func.Uses, ReplaceUses, InsertBefore, Remove, Clone, Shuffle: for passes
+//
+// Quantized models are graphs of the same ops. Codes are values of i8 (or weights of i4): quantize makes them, linear and conv multiply them
+// exactly, and what follows (cast, mul or fma with a scale, quantize) is elementwise. Scales are ordinary weights.
 //
 // Every value remembers where it came from (checkpoint tensor, config field or pass); the text keeps that as a trailing comment.
 package ir

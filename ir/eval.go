@@ -3,6 +3,7 @@ package ir
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxEval bounds the elements of one value in an evaluation (8 GiB of float64).
@@ -13,7 +14,7 @@ type Inputs[F Float] struct {
 	IDs      []int32        // for the input of type i32[T]
 	SeqStart []int          // sequence s has rows SeqStart[s] to SeqStart[s+1]-1; nil: all rows are one sequence
 	Outs     []int32        // for the input of type i32[O]; nil: every row
-	States   [][]F          // one for each of Func.States, [S, ...] flattened; nil, all or one: zeros
+	States   [][]F          // one for each of Func.States, [S, ...] flattened; nil, all or one: zeros; codes as whole numbers
 	Values   map[string][]F // other inputs, by name; one that is not given is filled from a seed made of its name
 }
 
@@ -27,18 +28,25 @@ type Outputs[F Float] struct {
 func (o *Outputs[F]) States() [][]F {
 	out := make([][]F, len(o.NextStates))
 	for i, t := range o.NextStates {
-		out[i] = t.Data
+		if out[i] = t.Data; t.Ints != nil {
+			out[i] = make([]F, len(t.Ints))
+			for k, v := range t.Ints {
+				out[i][k] = F(v)
+			}
+		}
 	}
 	return out
 }
 
-// Evaluator runs a module in plain Go: the meaning of the graph, in float32 with one rounding after each operation, or in float64.
-// Sums run in order of the index. Groups are ignored.
+// Evaluator runs a module in plain Go. In float32 it does what the compiled kernels do, in their order: every element has their bits (a chunked
+// scan excepted, which rounds elsewhere). In float64 it is the mathematics of the graph, as far as float64 goes. Groups are ignored.
 //
-// What depends on weights only is computed when the evaluator is made, once; so keep one for many steps.
+// What depends on weights only is computed when the evaluator is made, once, in float64, and rounded to F; so keep one for many steps.
 type Evaluator[F Float] struct {
-	// Observe, if set, is called with each floating-point value as it is made, inputs and constants excepted. The data must not be kept.
-	Observe func(name string, shape []int, data []F)
+	// Observe, if set, is called with each floating-point value as it is made, inputs and constants excepted; ObserveInts with the others.
+	// The data must not be kept.
+	Observe     func(name string, shape []int, data []F)
+	ObserveInts func(name string, shape []int, data []int64)
 
 	m     *Module
 	fixed map[*Value]*Tensor[F] // weights and what follows from them, as far as ops below or results read it
@@ -71,13 +79,14 @@ func NewEvaluator[F Float](m *Module) (*Evaluator[F], error) {
 	for _, w := range f.Weights {
 		fixed[w] = true
 	}
-	last := map[*Value]int{} // index of the last op that reads a value; a constant op is the last reader of what only constants read
+	last := map[*Value]int{} // index of the last op that reads a value
+	keep := map[*Value]bool{}
 	isFixed := make([]bool, len(f.Ops))
 	for i, op := range f.Ops {
-		isFixed[i] = true
+		isFixed[i] = !slices.ContainsFunc(op.Args, func(a *Value) bool { return !fixed[a] })
 		for _, a := range op.Args {
-			isFixed[i] = isFixed[i] && fixed[a]
 			last[a] = i
+			keep[a] = keep[a] || !isFixed[i]
 		}
 		for _, r := range op.Results {
 			fixed[r] = isFixed[i]
@@ -86,37 +95,25 @@ func NewEvaluator[F Float](m *Module) (*Evaluator[F], error) {
 	}
 	for _, list := range [][]*Value{f.Returns, f.NextStates} {
 		for _, v := range list {
-			last[v] = len(f.Ops)
+			last[v], keep[v] = len(f.Ops), true
 		}
 	}
-	stepReads := map[*Value]bool{}
-	for i, op := range f.Ops {
-		if !isFixed[i] {
-			for _, a := range op.Args {
-				stepReads[a] = true
-			}
-		}
-	}
+	c := &constants[F]{wide: map[*Value]*Tensor[float64]{}, keep: keep, into: e.fixed}
 	for i, op := range f.Ops {
 		dead := deadAfter(op, i, last)
 		if !isFixed[i] {
 			e.plan = append(e.plan, planned{op, dead})
-			continue
-		}
-		if err := e.constant(op); err != nil {
+		} else if err := c.eval(op, dead); err != nil {
 			return nil, err
-		}
-		for _, v := range dead {
-			if !stepReads[v] {
-				delete(e.fixed, v)
-			}
 		}
 	}
 	for _, w := range f.Weights {
-		if stepReads[w] || last[w] == len(f.Ops) {
-			if _, err := e.load(w); err != nil {
+		if keep[w] && e.fixed[w] == nil {
+			t, err := loadSmall[F](w)
+			if err != nil {
 				return nil, err
 			}
+			e.fixed[w] = t
 		}
 	}
 	return e, nil
@@ -134,47 +131,12 @@ func deadAfter(op *Op, i int, last map[*Value]int) (dead []*Value) {
 	return dead
 }
 
-// load widens a weight, once.
-func (e *Evaluator[F]) load(v *Value) (*Tensor[F], error) {
-	if t := e.fixed[v]; t != nil || v.Weight == nil {
-		return t, nil
-	}
-	if n := v.Weight.Len(); n > maxEval {
-		return nil, fmt.Errorf("weight %%%s has %d elements: too many to evaluate", v.Name, n)
-	}
-	t, err := LoadWeight[F](v.Weight)
-	e.fixed[v] = t
-	return t, err
-}
-
-// constant computes an op whose operands are constant.
-func (e *Evaluator[F]) constant(op *Op) error {
-	args := make([]*Tensor[F], len(op.Args))
-	for i, a := range op.Args {
-		if a == nil {
-			continue
-		}
-		var err error
-		if args[i], err = e.load(a); err != nil {
-			return err
-		}
-	}
-	out, err := EvalOp(op, args, nil, [3]int{})
-	if err != nil {
-		return err
-	}
-	for i, r := range op.Results {
-		e.fixed[r] = out[i]
-	}
-	return nil
-}
-
 // EvalOp evaluates one op. start tells where sequences begin and extents what T, S and O are; an op on constants needs neither.
 func EvalOp[F Float](op *Op, args []*Tensor[F], start []int, extents [3]int) ([]*Tensor[F], error) {
 	fail := func(err error) ([]*Tensor[F], error) {
 		return nil, fmt.Errorf("evaluate %%%s = %s%s: %w", op.Results[0].Name, op.Code, origin(op.From), err)
 	}
-	c := &call[F]{attrs: &op.Attrs, args: args, start: start, to: op.Results[0].Type.DType}
+	c := &call[F]{attrs: &op.Attrs, args: args, start: start, to: op.Results[0].Type.DType, arithmetic: arithmeticOf[F]()}
 	for _, r := range op.Results {
 		shape, err := concrete(r.Type.Shape, extents)
 		if err != nil {

@@ -10,6 +10,7 @@ type call[F Float] struct {
 	out   []*Tensor[F]
 	start []int // sequence s has rows start[s] to start[s+1]-1
 	to    DType // element type of the first result
+	arithmetic[F]
 }
 
 // evaluator holds an op's evaluator in both precisions.
@@ -18,7 +19,7 @@ type evaluator struct {
 	f64 func(*call[float64]) error
 }
 
-// evaluatorOf picks one of the two. The switch on a pointer's type is how Go chooses between instances of a generic function.
+// evaluatorOf picks one of the two.
 func evaluatorOf[F Float](e evaluator) func(*call[F]) error {
 	var f func(*call[F]) error
 	switch p := any(&f).(type) {
@@ -30,36 +31,49 @@ func evaluatorOf[F Float](e evaluator) func(*call[F]) error {
 	return f
 }
 
-// unaryOp evaluates an elementwise function of one operand. It is computed in float64 and rounded once to F.
-func unaryOp(fn func(float64) float64) evaluator {
-	return evaluator{mapUnary[float32](fn), mapUnary[float64](fn)}
+// unaryOp evaluates an elementwise function of one operand: in float32 the operations of the kernels, in float64 the mathematics.
+func unaryOp(f32 func(float32) float32, f64 func(float64) float64) evaluator {
+	return evaluator{mapUnary(f32), mapUnary(f64)}
 }
 
-func mapUnary[F Float](fn func(float64) float64) func(*call[F]) error {
+func mapUnary[F Float](fn func(F) F) func(*call[F]) error {
 	return func(c *call[F]) error {
 		x, y := c.args[0].Data, c.out[0].Data
 		for i, v := range x {
-			y[i] = F(fn(float64(v)))
+			y[i] = fn(v)
 		}
 		return nil
 	}
 }
 
-// binaryOp evaluates an elementwise function of two operands. For float32 it is computed in float64 and rounded, which for + - * /
-// gives the same bits as float32 arithmetic.
-func binaryOp(fn func(x, y float64) float64) evaluator {
-	return evaluator{mapBinary[float32](fn), mapBinary[float64](fn)}
+// rounded is a function in float64 and one rounding: for what kernels do not have.
+func rounded(fn func(float64) float64) func(float32) float32 {
+	return func(x float32) float32 { return float32(fn(float64(x))) }
 }
 
-func mapBinary[F Float](fn func(x, y float64) float64) func(*call[F]) error {
+// binaryOp evaluates an elementwise function of two operands.
+func binaryOp(f32 func(x, y float32) float32, f64 func(x, y float64) float64) evaluator {
+	return evaluator{mapBinary(f32), mapBinary(f64)}
+}
+
+func mapBinary[F Float](fn func(x, y F) F) func(*call[F]) error {
 	return func(c *call[F]) error {
 		a, b, out := c.args[0], c.args[1], c.out[0]
 		ia, ib := broadcastIndex(a.Shape, out.Shape), broadcastIndex(b.Shape, out.Shape)
 		for i := range out.Data {
-			out.Data[i] = F(fn(float64(a.Data[ia.at(i)]), float64(b.Data[ib.at(i)])))
+			out.Data[i] = fn(a.Data[ia.at(i)], b.Data[ib.at(i)])
 		}
 		return nil
 	}
+}
+
+func evalFMA[F Float](c *call[F]) error {
+	x, y, z, out := c.args[0], c.args[1], c.args[2], c.out[0]
+	ix, iy, iz := broadcastIndex(x.Shape, out.Shape), broadcastIndex(y.Shape, out.Shape), broadcastIndex(z.Shape, out.Shape)
+	for i := range out.Data {
+		out.Data[i] = c.fma(x.Data[ix.at(i)], y.Data[iy.at(i)], z.Data[iz.at(i)])
+	}
+	return nil
 }
 
 // index maps flat positions of a shape to flat positions of a tensor that is repeated to that shape.
@@ -110,29 +124,22 @@ func softplus(x float64) float64 {
 	return math.Log1p(math.Exp(x))
 }
 
-func relu(x float64) float64 {
-	if x < 0 {
-		return 0
-	}
-	return x
-}
-
 func gelu(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
 
 func geluTanh(x float64) float64 {
 	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }
 
-// minNumber and maxNumber are NaN if either operand is, as numpy's minimum and maximum are.
-func minNumber(x, y float64) float64 {
-	if x != x || x < y {
+// minMachine and maxMachine are y where x or y is NaN, as the instructions minps and maxps are.
+func minMachine(x, y float64) float64 {
+	if x < y {
 		return x
 	}
 	return y
 }
 
-func maxNumber(x, y float64) float64 {
-	if x != x || x > y {
+func maxMachine(x, y float64) float64 {
+	if x > y {
 		return x
 	}
 	return y

@@ -85,10 +85,10 @@ func (s *step[F]) bind() error {
 		s.values[v] = t
 		data, given := s.in.Values[v.Name]
 		switch {
-		case given && len(data) == len(t.Data):
-			copy(t.Data, data)
 		case given:
-			return fmt.Errorf("input %%%s: %d elements for shape %v", v.Name, len(data), shape)
+			if err := t.set(v.Type.DType, data); err != nil {
+				return fmt.Errorf("input %%%s: %w", v.Name, err)
+			}
 		case v.Type.Equal(TypeOf(I32, Rows)) && s.in.IDs != nil:
 			for i, id := range s.in.IDs {
 				t.Ints[i] = int64(id)
@@ -117,10 +117,9 @@ func (s *step[F]) bind() error {
 		if s.in.States == nil || s.in.States[i] == nil {
 			continue
 		}
-		if len(s.in.States[i]) != len(t.Data) {
-			return fmt.Errorf("state %%%s: %d elements for shape %v", v.Name, len(s.in.States[i]), shape)
+		if err := t.set(v.Type.DType, s.in.States[i]); err != nil {
+			return fmt.Errorf("state %%%s: %w", v.Name, err)
 		}
-		copy(t.Data, s.in.States[i])
 	}
 	return nil
 }
@@ -141,6 +140,9 @@ func (s *step[F]) run(p planned) error {
 		s.values[r] = out[i]
 		if s.e.Observe != nil && out[i].Data != nil {
 			s.e.Observe(r.Name, out[i].Shape, out[i].Data)
+		}
+		if s.e.ObserveInts != nil && out[i].Ints != nil {
+			s.e.ObserveInts(r.Name, out[i].Shape, out[i].Ints)
 		}
 	}
 	for _, v := range p.dead {
@@ -175,7 +177,12 @@ func RandomInputs[F Float](m *Module, seed uint64, rows ...int) Inputs[F] {
 	for _, v := range m.Func.States {
 		data := make([]F, len(rows)*v.State.Len())
 		for i := range data {
-			data[i] = F(float32(r.float() - 0.5))
+			if v.Type.DType.Float() {
+				data[i] = F(float32(r.float() - 0.5))
+			} else {
+				lo, hi := intRange(v.Type.DType)
+				data[i] = F(max(lo, -127) + int64(r.next()%uint64(min(hi, 127)-max(lo, -127)+1)))
+			}
 		}
 		in.States = append(in.States, data)
 	}

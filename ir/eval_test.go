@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ssmc/ssmc/internal/f32"
 )
 
 // TestChunksOfSteps runs rows at once and cut in two at every place: scan and conv must give the same bits.
@@ -42,7 +43,7 @@ func TestChunksOfSteps(t *testing.T) {
 	}
 }
 
-// TestLinearSizes compares the blocked loop with the definition, at sizes around the blocks. Both sum in the same order: same bits.
+// TestLinearSizes compares the blocked loop with the definition, at sizes around the blocks: the same bits.
 func TestLinearSizes(t *testing.T) {
 	for _, n := range []int{0, 1, 3, 4, 5, 17, 63, 64, 65, 131} {
 		for _, k := range []int{0, 1, 16, 31} {
@@ -70,11 +71,10 @@ func TestLinearSizes(t *testing.T) {
 			b, _ := LoadWeight[float32](m.Func.Weights[1].Weight)
 			for r := range 3 {
 				for o := range n {
-					var sum float32
+					sum := b.Data[o]
 					for i := range k {
-						sum += float32(x[r*k+i] * w.Data[o*k+i])
+						sum = f32.FMA(x[r*k+i], w.Data[o*k+i], sum)
 					}
-					sum += b.Data[o]
 					if got := out.Returns[0].Data[r*n+o]; got != sum {
 						t.Fatalf("n %d, k %d, row %d, column %d: %v, want %v", n, k, r, o, got, sum)
 					}
@@ -112,6 +112,74 @@ func TestStepRefuses(t *testing.T) {
 	}
 	if _, err := e.Step(Inputs[float64]{IDs: []int32{}, SeqStart: []int{0}}); err != nil {
 		t.Errorf("no sequences: %v", err)
+	}
+}
+
+// TestCodesInChunks cuts the quantized sample, whose window is codes, at every row, and refuses states and inputs that are no codes.
+func TestCodesInChunks(t *testing.T) {
+	m := mustParse(t, strings.Replace(codes, "%h.q = quantize %h.next inv=2.5", "%h.q = quantize %h.next full=true", 1))
+	e, err := NewEvaluator[float32](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 7
+	states := RandomInputs[float32](m, 3, rows).States
+	x := make([]float32, 4*rows)
+	for i := range x {
+		x[i] = float32(i*i%23) - 11
+	}
+	run := func(lo, hi int, states [][]float32) *Outputs[float32] {
+		out, err := e.Step(Inputs[float32]{SeqStart: []int{0, hi - lo}, States: states, Values: map[string][]float32{"x": x[4*lo : 4*hi]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	want := run(0, rows, states)
+	for cut := range rows + 1 {
+		first := run(0, cut, states)
+		second := run(cut, rows, first.States())
+		if d := cmp.Diff(want.Returns[0].Data, append(first.Returns[0].Data, second.Returns[0].Data...)); d != "" {
+			t.Errorf("cut at %d: %s", cut, d)
+		}
+		if d := cmp.Diff(want.NextStates[0].Ints, second.NextStates[0].Ints); d != "" {
+			t.Errorf("cut at %d: window: %s", cut, d)
+		}
+	}
+	for _, bad := range []float32{0.5, 128, -129, 1e30, float32(math.NaN())} {
+		states[0][1] = bad
+		_, err := e.Step(Inputs[float32]{SeqStart: []int{0, 0}, States: states})
+		if want := fmt.Sprintf("state %%win: element 1 is %v, not a number of type i8", bad); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestConstantsAreWide: what depends on weights only is computed in float64 and rounded once, where fold-constants does it and where it does not.
+func TestConstantsAreWide(t *testing.T) {
+	m := mustParse(t, `module "m" {
+		weight %log: f32[64]
+		func f(%x: f32[T, 64]) -> (f32[T, 64]) {
+			%third = const value=0.3333333333333333 : f32[]
+			%e = exp %log : f32[64]
+			%a = mul %e %third : f32[64]
+			%y = mul %x %a : f32[T, 64]
+			return %y
+		}
+	}`)
+	x := make([]float32, 64)
+	for i := range x {
+		x[i] = 1
+	}
+	out, err := Eval(m, Inputs[float32]{SeqStart: []int{0, 1}, Values: map[string][]float32{"x": x}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _ := LoadWeight[float64](m.Func.Weights[0].Weight)
+	for i, got := range out.Returns[0].Data {
+		if want := float32(math.Exp(w.Data[i]) * (1.0 / 3)); got != want {
+			t.Errorf("element %d is %x, want %x", i, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ type Value struct {
 	Index  int     // which result of Def
 	Weight *Weight // non-nil for a weight
 	State  *State  // non-nil for a state's incoming value
+	Role   string  // what it is for, as quantization schemes call it: ssm.u, norm.out; of a weight ssm.in_proj; empty for most
 	From   string  // provenance: checkpoint tensor, config field or pass
 }
 

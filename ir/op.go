@@ -3,6 +3,8 @@ package ir
 import (
 	"math"
 	"strings"
+
+	"github.com/ssmc/ssmc/internal/f32"
 )
 
 // OpCode is an operation's index in the table.
@@ -40,8 +42,10 @@ const (
 	OpMin
 	OpMax
 
+	OpFMA
 	OpConst
 	OpCast
+	OpQuantize
 
 	// Movement.
 	OpSlice
@@ -55,6 +59,7 @@ const (
 	OpRMSNorm
 	OpLayerNorm
 	OpLinear
+	OpHadamard
 
 	// Ops that see sequences.
 	OpConv
@@ -83,40 +88,46 @@ const (
 )
 
 // ops is the whole vocabulary of the graph IR: name, operands, attributes, shape rule, evaluator and meaning of each op.
-// Printer, parser, verifier and docs/ops.md read it; nothing else may list ops.
+// Printer, parser, verifier and docs/ops.md read it; nothing else may list ops. What an op gives in float32, to the bit, is its evaluator with
+// package f32: kernels follow it.
 var ops = [numOps]opInfo{
 	OpNone: {name: "none"},
 
-	OpNeg:      {name: "neg", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return -x }), doc: "-x"},
-	OpAbs:      {name: "abs", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Abs), doc: "|x|"},
-	OpExp:      {name: "exp", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Exp), doc: "e to the x"},
-	OpLog:      {name: "log", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Log), doc: "natural logarithm of x"},
-	OpSqrt:     {name: "sqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Sqrt), doc: "square root of x"},
-	OpRsqrt:    {name: "rsqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return 1 / math.Sqrt(x) }), doc: "1 / sqrt(x)"},
-	OpRecip:    {name: "recip", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return 1 / x }), doc: "1 / x"},
-	OpSquare:   {name: "square", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float64) float64 { return x * x }), doc: "x * x"},
-	OpTanh:     {name: "tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Tanh), doc: "hyperbolic tangent of x"},
-	OpSin:      {name: "sin", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Sin), doc: "sine of x"},
-	OpCos:      {name: "cos", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Cos), doc: "cosine of x"},
-	OpErf:      {name: "erf", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(math.Erf), doc: "error function of x"},
-	OpSigmoid:  {name: "sigmoid", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(sigmoid), doc: "1 / (1 + exp(-x))"},
-	OpSiLU:     {name: "silu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(silu), doc: "x * sigmoid(x)"},
-	OpSoftplus: {name: "softplus", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(softplus), doc: "log(1 + exp(x)); x itself above 20"},
-	OpReLU:     {name: "relu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(relu), doc: "max(x, 0)"},
-	OpGELU:     {name: "gelu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(gelu), doc: "x/2 * (1 + erf(x / sqrt 2))"},
-	OpGELUTanh: {name: "gelu_tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(geluTanh), doc: "x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))"},
+	OpNeg:      {name: "neg", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Neg, func(x float64) float64 { return -x }), doc: "-x"},
+	OpAbs:      {name: "abs", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Abs, math.Abs), doc: "|x|"},
+	OpExp:      {name: "exp", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Exp, math.Exp), doc: "e to the x; in float32 x is clamped to [-87, 88], and NaN is -87"},
+	OpLog:      {name: "log", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(rounded(math.Log), math.Log), doc: "natural logarithm of x"},
+	OpSqrt:     {name: "sqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Sqrt, math.Sqrt), doc: "square root of x"},
+	OpRsqrt:    {name: "rsqrt", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float32) float32 { return 1 / f32.Sqrt(x) }, func(x float64) float64 { return 1 / math.Sqrt(x) }), doc: "1 / sqrt(x), both rounded"},
+	OpRecip:    {name: "recip", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float32) float32 { return 1 / x }, func(x float64) float64 { return 1 / x }), doc: "1 / x"},
+	OpSquare:   {name: "square", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float32) float32 { return x * x }, func(x float64) float64 { return x * x }), doc: "x * x"},
+	OpTanh:     {name: "tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Tanh, math.Tanh), doc: "hyperbolic tangent of x"},
+	OpSin:      {name: "sin", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(rounded(math.Sin), math.Sin), doc: "sine of x"},
+	OpCos:      {name: "cos", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(rounded(math.Cos), math.Cos), doc: "cosine of x"},
+	OpErf:      {name: "erf", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Erf, math.Erf), doc: "error function of x"},
+	OpSigmoid:  {name: "sigmoid", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Sigmoid, sigmoid), doc: "1 / (1 + exp(-x))"},
+	OpSiLU:     {name: "silu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.SiLU, silu), doc: "x / (1 + exp(-x))"},
+	OpSoftplus: {name: "softplus", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.Softplus, softplus), doc: "log(1 + exp(x))"},
+	OpReLU:     {name: "relu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(func(x float32) float32 { return f32.Max(x, 0) }, func(x float64) float64 { return maxMachine(x, 0) }), doc: "max(x, 0)"},
+	OpGELU:     {name: "gelu", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.GELU, gelu), doc: "x/2 * (1 + erf(x / sqrt 2))"},
+	OpGELUTanh: {name: "gelu_tanh", args: "x", flags: flagElementwise, shape: shapeElementwise, eval: unaryOp(f32.GELUTanh, geluTanh), doc: "x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))"},
 
-	OpAdd: {name: "add", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x + y }), doc: "x + y, broadcast as numpy does (so are the next five)"},
-	OpSub: {name: "sub", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x - y }), doc: "x - y"},
-	OpMul: {name: "mul", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x * y }), doc: "x * y"},
-	OpDiv: {name: "div", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float64) float64 { return x / y }), doc: "x / y"},
-	OpMin: {name: "min", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(minNumber), doc: "the lesser of x and y; NaN if one is NaN"},
-	OpMax: {name: "max", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(maxNumber), doc: "the greater of x and y; NaN if one is NaN"},
+	OpAdd: {name: "add", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float32) float32 { return x + y }, func(x, y float64) float64 { return x + y }), doc: "x + y, broadcast as numpy does (so are all ops of two or three operands)"},
+	OpSub: {name: "sub", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float32) float32 { return x - y }, func(x, y float64) float64 { return x - y }), doc: "x - y"},
+	OpMul: {name: "mul", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float32) float32 { return x * y }, func(x, y float64) float64 { return x * y }), doc: "x * y"},
+	OpDiv: {name: "div", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(func(x, y float32) float32 { return x / y }, func(x, y float64) float64 { return x / y }), doc: "x / y"},
+	OpMin: {name: "min", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(f32.Min, minMachine), doc: "the lesser of x and y; y if one is NaN"},
+	OpMax: {name: "max", args: "x y", flags: flagElementwise, shape: shapeElementwise, eval: binaryOp(f32.Max, maxMachine), doc: "the greater of x and y; y if one is NaN"},
 
+	OpFMA: {name: "fma", args: "x y z", flags: flagElementwise, shape: shapeElementwise,
+		eval: evaluator{evalFMA[float32], evalFMA[float64]}, doc: "x * y + z, rounded once"},
 	OpConst: {name: "const", attrs: attrValue, flags: flagElementwise, shape: shapeConst,
 		eval: evaluator{evalConst[float32], evalConst[float64]}, doc: "the f32 number value, of rank 0"},
 	OpCast: {name: "cast", args: "x", attrs: attrTo, flags: flagElementwise, shape: shapeCast,
-		eval: evaluator{evalCast[float32], evalCast[float64]}, doc: "x as another element type; to an integer type: nearest, ties to even, saturated"},
+		eval: evaluator{evalCast[float32], evalCast[float64]}, doc: "x as another element type; from and to integer types: nearest, ties to even, saturated"},
+	OpQuantize: {name: "quantize", args: "x inv?", attrs: attrInv | attrFull, flags: flagElementwise, shape: shapeQuantize,
+		eval: evaluator{evalQuantize[float32], evalQuantize[float64]},
+		doc:  "i8 codes: t = x * inv, clamped to [-127, 127] (with full: -128), NaN below, then the nearest integer, ties to even; inv is a number or broadcasts to x, 1 multiplies by nothing"},
 
 	OpSlice: {name: "slice", args: "x", attrs: attrAxis | attrRange, shape: shapeSlice,
 		eval: evaluator{evalSlice[float32], evalSlice[float64]}, doc: "the elements lo to hi-1 of x along a constant axis"},
@@ -130,20 +141,25 @@ var ops = [numOps]opInfo{
 		eval: evaluator{evalGather[float32], evalGather[float64]}, doc: "y[i] = table[idx[i]]; rows of floating point come out as f32"},
 
 	OpReduce: {name: "reduce", args: "x", attrs: attrKind | attrAxis | attrKeep, shape: shapeReduce,
-		eval: evaluator{evalReduce[float32], evalReduce[float64]}, doc: "sum, max or mean of x over a constant axis, in order"},
+		eval: evaluator{evalReduce[float32], evalReduce[float64]}, doc: "sum, max or mean of x over a constant axis; a sum over the last axis in 16 lanes, else in order"},
 	OpRMSNorm: {name: "rmsnorm", args: "x w?", attrs: attrEps | attrGroups, shape: shapeRMSNorm,
-		eval: evaluator{evalRMSNorm[float32], evalRMSNorm[float64]}, doc: "x / sqrt(mean(x^2) + eps) * w over the last axis; with groups, the mean is of each group of neighbours"},
+		eval: evaluator{evalRMSNorm[float32], evalRMSNorm[float64]}, doc: "x * r * w over the last axis, r = 1 / sqrt(mean(x^2) + eps), the squares summed in 16 lanes; with groups, the mean is of each group of neighbours"},
 	OpLayerNorm: {name: "layernorm", args: "x w? b?", attrs: attrEps, shape: shapeNorm,
-		eval: evaluator{evalLayerNorm[float32], evalLayerNorm[float64]}, doc: "(x - mean(x)) / sqrt(var(x) + eps) * w + b over the last axis, var divided by n"},
-	OpLinear: {name: "linear", args: "x w b?", shape: shapeLinear,
-		eval: evaluator{evalLinear[float32], evalLinear[float64]}, doc: "y[..., n] = sum_k x[..., k] * w[n, k] + b[n]"},
+		eval: evaluator{evalLayerNorm[float32], evalLayerNorm[float64]}, doc: "fma((x - mean(x)) * r, w, b) over the last axis, r = 1 / sqrt(var(x) + eps), var divided by n, both sums in 16 lanes"},
+	OpLinear: {name: "linear", args: "x w b? s?", attrs: attrGroup, shape: shapeLinear,
+		eval: evaluator{evalLinear[float32], evalLinear[float64]},
+		doc: "y[..., n] = b[n] + sum_k x[..., k] * w[n, k], from b on by fma, k ascending. w may be codes (i8, i4), without b: i8 x gives exact i32, floating x f32. " +
+			"With s [N, K/group, rounded up], the sum of each group of neighbours along K is made so, and y = fma(sum, s[n, g], y) from 0 on, g ascending: f32"},
+	OpHadamard: {name: "hadamard", args: "x signs?", attrs: attrHadamard, shape: shapeHadamard,
+		eval: evaluator{evalHadamard[float32], evalHadamard[float64]},
+		doc:  "H x over the last axis of blocks * m * 2^k elements, not divided by the root: stages (a + b, a - b) at stride 1, 2, ... 2^(k-1), then the rows of H_m from left to right (H_40 as two H_20 and one more stage); before it, elements whose sign is negative change theirs; transposed: with the transpose of H_m, signs last"},
 
 	OpConv: {name: "conv", args: "x w b? win", results: "y win'", flags: flagSequences, shape: shapeConv,
 		eval: evaluator{evalConv[float32], evalConv[float64]},
-		doc:  "causal, one filter a channel, over the rows of each sequence: y[t, c] = sum_k w[c, k] * x[t-(K-1)+k, c] + b[c]; rows before the first come from win (oldest first), win' holds the last K-1"},
+		doc:  "causal, one filter a channel, over the rows of each sequence: y[t, c] = b[c] + sum_k w[c, k] * x[t-(K-1)+k, c], from b on by fma, k ascending; rows before the first come from win (oldest first), win' holds the last K-1; x, w and win of i8, without b, give exact i32"},
 	OpScan: {name: "scan", args: "a b c h0", results: "y h'", flags: flagSequences, shape: shapeScan,
 		eval: evaluator{evalScan[float32], evalScan[float64]},
-		doc:  "over the rows of each sequence: h[t] = a[t]*h[t-1] + b[t]; y[t] = sum over the last axis of c[t]*h[t]  (Mamba eq. 2; SSD with other shapes); a, b, c broadcast to [T, ...]"},
+		doc:  "over the rows of each sequence: h[t] = fma(a[t], h[t-1], b[t]); y[t] = sum over the last axis of c[t]*h[t], from 0 on by fma  (Mamba eq. 2; SSD with other shapes); a, b, c broadcast to [T, ...]"},
 }
 
 // String is the op's name in the text form.

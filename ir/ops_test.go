@@ -13,8 +13,9 @@ import (
 )
 
 // opCase turns the short form of testdata/ops into a module: "weight", "state" and "next" lines as in the text form, "input" lines with
-// data, and ops; the results of the last op are returned. With "rows=(2,1)" there are sequences of 2 and 1 rows.
-func opCase(t *testing.T, d *datadriven.TestData) (*Module, Inputs[float32]) {
+// data, and ops; the results of the last op are returned. With "rows=(2,1)" there are sequences of 2 and 1 rows. Weights become inputs if
+// that is wanted: then a step computes what would be constant.
+func opCase(t *testing.T, d *datadriven.TestData, inputsOnly bool) (*Module, Inputs[float32]) {
 	t.Helper()
 	in := Inputs[float32]{SeqStart: []int{0}, Values: map[string][]float32{}}
 	for _, arg := range d.CmdArgs {
@@ -29,7 +30,11 @@ func opCase(t *testing.T, d *datadriven.TestData) (*Module, Inputs[float32]) {
 	var head, params, body, next []string
 	last := ""
 	for _, line := range strings.Split(d.Input, "\n") {
-		switch word, rest, _ := strings.Cut(line, " "); word {
+		word, rest, _ := strings.Cut(line, " ")
+		if word == "weight" && inputsOnly {
+			word = "input"
+		}
+		switch word {
 		case "weight", "state":
 			head = append(head, line)
 		case "next":
@@ -69,23 +74,24 @@ func TestOps(t *testing.T) {
 			if d.Cmd != "eval" {
 				d.Fatalf(t, "unknown command")
 			}
-			m, in := opCase(t, d)
+			m, in := opCase(t, d, false)
 			text := Print(m)
 			again, err := Parse(text)
 			if err != nil || Print(again) != text {
 				d.Fatalf(t, "does not read back (%v):\n%s", err, text)
 			}
-			out, err := Eval(again, in)
-			if err != nil {
-				return err.Error() + "\n"
-			}
 			wide := Inputs[float64]{SeqStart: in.SeqStart, Values: map[string][]float64{}}
 			for name, data := range in.Values {
 				wide.Values[name] = widen(data)
 			}
-			out64, err := Eval(m, wide)
+			out64, err64 := Eval(again, wide)
+			step, in := opCase(t, d, true)
+			out, err := Eval(step, in)
 			if err != nil {
-				d.Fatalf(t, "float64: %v", err)
+				return err.Error() + "\n"
+			}
+			if err64 != nil {
+				d.Fatalf(t, "float64: %v", err64)
 			}
 			for _, op := range m.Func.Ops {
 				seen[op.Code] = true
@@ -127,6 +133,11 @@ func elements[F Float](x *Tensor[F]) string {
 // near compares the two precisions.
 func near(t *testing.T, a *Tensor[float32], b *Tensor[float64]) {
 	t.Helper()
+	for i, v := range a.Ints {
+		if v != b.Ints[i] {
+			t.Errorf("element %d is %d in float32, %d in float64", i, v, b.Ints[i])
+		}
+	}
 	for i, v := range a.Data {
 		w := b.Data[i]
 		if d := math.Abs(float64(v) - w); d > 1e-5*max(1, math.Abs(w)) || math.IsNaN(float64(v)) != math.IsNaN(w) {
@@ -155,7 +166,7 @@ func TestTable(t *testing.T) {
 	for _, at := range attrTable {
 		all |= at.set
 	}
-	if all != attrValue<<1-1 {
+	if all != attrHadamard<<1-1 {
 		t.Errorf("an attribute is missing from attrTable: %b", all)
 	}
 }

@@ -22,7 +22,7 @@ import (
 //	  }
 //	}
 //
-// A weight may be given literally: weight %w: f32[2, 2] = [1 2 3 4]. Absent optional operands are "_", at the end nothing. Commas
+// A type may be followed by the value's role: f32[T, 192] @ssm.u. A weight may be given literally: weight %w: f32[2, 2] = [1 2 3 4]. Absent optional operands are "_", at the end nothing. Commas
 // between operands are allowed. A comment that begins a line is dropped; one behind a line is where the op came from.
 func Parse(text string) (*Module, error) {
 	p := &parser{m: &Module{Meta: Meta{BOS: -1}, Func: &Func{}}, values: map[string]*Value{}}
@@ -170,6 +170,7 @@ func (p *parser) weight(l *line) {
 	name := l.name()
 	l.expect(":")
 	t := l.typ()
+	role := l.role()
 	w := &Weight{Name: name, DType: t.DType, Shape: constShape(l, t.Shape)}
 	if l.from != "" {
 		w.Name = l.from
@@ -181,7 +182,7 @@ func (p *parser) weight(l *line) {
 		p.literal(l, w)
 	}
 	l.end()
-	v := &Value{Name: name, Type: t, Weight: w, From: w.Name}
+	v := &Value{Name: name, Type: t, Weight: w, Role: role, From: w.Name}
 	p.define(l, v)
 	p.m.Func.Weights = append(p.m.Func.Weights, v)
 }
@@ -229,12 +230,13 @@ func (p *parser) state(l *line) {
 	if !l.bad && (t.Rank() == 0 || t.Shape[0] != Seqs) {
 		l.fail("a state's shape begins with S")
 	}
+	role := l.role()
 	l.end()
 	if l.bad {
 		return
 	}
 	s := &State{Name: name, DType: t.DType, Shape: constShape(l, t.Shape[1:])}
-	v := &Value{Name: name, Type: t, State: s, From: l.from}
+	v := &Value{Name: name, Type: t, State: s, Role: role, From: l.from}
 	p.define(l, v)
 	p.m.Func.States = append(p.m.Func.States, v)
 	p.m.Func.NextStates = append(p.m.Func.NextStates, nil)

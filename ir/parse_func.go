@@ -14,6 +14,7 @@ func (p *parser) function(l *line) {
 		v := &Value{Name: l.name()}
 		l.expect(":")
 		v.Type = l.typ()
+		v.Role = l.role()
 		p.define(l, v)
 		f.Inputs = append(f.Inputs, v)
 		if !l.accept(",") && !strings.HasPrefix(l.rest, ")") {
@@ -153,7 +154,8 @@ func (p *parser) op(l *line, group *Group) {
 		p.forget(l, names)
 		return
 	}
-	op := &Op{Code: code, From: l.from, Group: group, Attrs: defaultAttrs(code), Args: p.operands(l)}
+	op := &Op{Code: code, From: l.from, Group: group, Args: p.operands(l)}
+	op.Attrs.setDefaults(code)
 	for want := len(code.Operands()); len(op.Args) < want; {
 		op.Args = append(op.Args, nil)
 	}
@@ -164,6 +166,7 @@ func (p *parser) op(l *line, group *Group) {
 			l.expect(",")
 		}
 		v := &Value{Name: name, Type: l.typ(), Def: op, Index: i, From: l.from}
+		v.Role = l.role()
 		op.Results = append(op.Results, v)
 		p.define(l, v)
 	}

@@ -14,7 +14,7 @@ func Print(m *Module) string {
 		p.weight(v)
 	}
 	for _, v := range m.Func.States {
-		p.line(v.From, "  state %%%s: %s", v.Name, v.Type)
+		p.line(v.From, "  state %%%s: %s%s", v.Name, v.Type, roleText(v))
 	}
 	p.function(m.Func)
 	p.line("", "}")
@@ -28,6 +28,14 @@ func (m *Module) String() string { return Print(m) }
 func (op *Op) String() string { return opText(op) }
 
 type printer struct{ out strings.Builder }
+
+// roleText writes a value's role behind its type: f32[T, 768] @ssm.u.
+func roleText(v *Value) string {
+	if v.Role == "" {
+		return ""
+	}
+	return " @" + v.Role
+}
 
 // line writes one line and, behind it, where it came from.
 func (p *printer) line(from, format string, args ...any) {
@@ -76,7 +84,7 @@ func (p *printer) weight(v *Value) {
 	if v.Weight.Literal {
 		literal = literalText(v.Weight)
 	}
-	p.line(from, "  weight %%%s: %s%s", v.Name, v.Type, literal)
+	p.line(from, "  weight %%%s: %s%s%s", v.Name, v.Type, roleText(v), literal)
 }
 
 // literalText writes a small weight's elements. One that cannot be read is printed without them.
@@ -102,7 +110,7 @@ func literalText(w *Weight) string {
 func (p *printer) function(f *Func) {
 	params := make([]string, len(f.Inputs))
 	for i, v := range f.Inputs {
-		params[i] = fmt.Sprintf("%%%s: %s", v.Name, v.Type)
+		params[i] = fmt.Sprintf("%%%s: %s%s", v.Name, v.Type, roleText(v))
 	}
 	results := make([]string, len(f.Returns))
 	for i, v := range f.Returns {
@@ -171,7 +179,7 @@ func opText(op *Op) string {
 		if i == 0 {
 			sep = " : "
 		}
-		b.WriteString(sep + v.Type.String())
+		b.WriteString(sep + v.Type.String() + roleText(v))
 	}
 	return b.String()
 }

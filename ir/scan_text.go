@@ -149,6 +149,20 @@ func (l *line) typ() Type {
 	return Type{t, shape}
 }
 
+// role takes @role if it is next.
+func (l *line) role() string {
+	if !l.accept("@") {
+		return ""
+	}
+	n := wordLen(l.rest)
+	if n == 0 {
+		l.fail("want a role such as ssm.u")
+	}
+	w := l.rest[:n]
+	l.rest = l.rest[n:]
+	return w
+}
+
 // end requires that nothing is left.
 func (l *line) end() {
 	l.space()

@@ -52,47 +52,6 @@ func shapeRMSNorm(a *Attrs, args []*Value) ([]Type, error) {
 	return types, nil
 }
 
-func shapeLinear(_ *Attrs, args []*Value) ([]Type, error) {
-	if err := floats(args); err != nil {
-		return nil, err
-	}
-	x, w, b := args[0].Type, args[1].Type, args[2]
-	k, err := lastAxis(x)
-	if err != nil {
-		return nil, err
-	}
-	if w.Rank() != 2 || w.Shape[0].Symbolic() || w.Shape[1] != k {
-		return nil, fmt.Errorf("weight %%%s is %s, want [N, %s] for x of %s", args[1].Name, w, k, x)
-	}
-	if err := vector("bias", b, w.Shape[0]); err != nil {
-		return nil, err
-	}
-	shape := append([]Dim(nil), x.Shape...)
-	shape[len(shape)-1] = w.Shape[0]
-	return []Type{{F32, shape}}, nil
-}
-
-func shapeConv(_ *Attrs, args []*Value) ([]Type, error) {
-	if err := floats(args); err != nil {
-		return nil, err
-	}
-	x, w, b, win := args[0].Type, args[1].Type, args[2], args[3].Type
-	if x.Rank() != 2 || x.Shape[0] != Rows || x.Shape[1].Symbolic() {
-		return nil, fmt.Errorf("x is %s, want [T, C]", x)
-	}
-	c := x.Shape[1]
-	if w.Rank() != 2 || w.Shape[0] != c || w.Shape[1] < 1 {
-		return nil, fmt.Errorf("weight %%%s is %s, want [%s, K] with K >= 1", args[1].Name, w, c)
-	}
-	if err := vector("bias", b, c); err != nil {
-		return nil, err
-	}
-	if want := []Dim{Seqs, c, w.Shape[1] - 1}; !EqualShapes(win.Shape, want) {
-		return nil, fmt.Errorf("window %%%s is %s, want %s", args[3].Name, win, ShapeString(want))
-	}
-	return []Type{{F32, x.Shape}, win}, nil
-}
-
 func shapeScan(_ *Attrs, args []*Value) ([]Type, error) {
 	if err := floats(args); err != nil {
 		return nil, err

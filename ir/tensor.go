@@ -38,6 +38,25 @@ func newTensor[F Float](t DType, shape []int) *Tensor[F] {
 	return x
 }
 
+// set takes the elements of an input or a state; those of an integer type are given as whole numbers.
+func (x *Tensor[F]) set(t DType, data []F) error {
+	if len(data) != len(x.Data)+len(x.Ints) {
+		return fmt.Errorf("%d elements for shape %v", len(data), x.Shape)
+	}
+	if x.Ints == nil {
+		copy(x.Data, data)
+		return nil
+	}
+	lo, hi := intRange(t)
+	for i, v := range data {
+		if v != F(math.Trunc(float64(v))) || float64(v) < float64(lo) || float64(v) > float64(hi) || float64(v) >= 1<<63 {
+			return fmt.Errorf("element %d is %v, not a number of type %s", i, v, t)
+		}
+		x.Ints[i] = int64(v)
+	}
+	return nil
+}
+
 // round16 rounds elements to what a 16-bit type can hold; wider types are left alone, because an evaluation in float64 means
 // "all arithmetic in float64" even where a value's type is f32.
 func (x *Tensor[F]) round16(t DType) {

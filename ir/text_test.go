@@ -66,6 +66,44 @@ const sample = `module "sample" vocab=5 bos=1 eos=[0, 2] positions=2048 {
 }
 `
 
+// codes is a quantized layer's kinds of ops.
+const codes = `module "codes" {
+  weight %w8: i8[3, 4] = [1 2 3 4 -5 -6 -7 -8 127 -127 0 1]
+  weight %w4: i4[8, 3]
+  weight %s: f32[8, 2]
+  weight %m: f32[3]
+  weight %taps: i8[3, 2]
+  weight %inv: f32[3]
+  weight %signs: i8[8]
+  state %win: i8[S, 3, 1]
+  state %h: i8[S, 2, 4]
+  func f(%x: f32[T, 4]) -> (f32[T, 2, 4]) {
+    %q = quantize %x inv=0.3 : i8[T, 4]
+    %acc = linear %q %w8 : i32[T, 3]
+    %f = cast %acc to=f32 : f32[T, 3]
+    %y = mul %f %m : f32[T, 3]
+    %q2 = quantize %y %inv full=true : i8[T, 3]
+    %c, %win.next = conv %q2 %taps _ %win : i32[T, 3], i8[S, 3, 1]
+    %cf = cast %c to=f32 : f32[T, 3]
+    %b = fma %cf %m %y : f32[T, 3]
+    %q3 = quantize %b : i8[T, 3]
+    %e = linear %q3 %w4 _ %s group=2 : f32[T, 8]
+    %e2 = linear %b %w4 : f32[T, 8]
+    %r = hadamard %e %signs blocks=2 m=4 k=0 : f32[T, 8]
+    %r2 = hadamard %e2 m=1 k=3 transposed=true : f32[T, 8]
+    %sum = add %r %r2 : f32[T, 8]
+    %in = reshape %sum shape=[T, 2, 4] : f32[T, 2, 4]
+    %half = const value=0.5 : f32[]
+    %h.f = cast %h to=f32 : f32[S, 2, 4]
+    %yy, %h.next = scan %half %in %half %h.f : f32[T, 2], f32[S, 2, 4]
+    %h.q = quantize %h.next inv=2.5 : i8[S, 2, 4]
+    return %in
+    next %win = %win.next
+    next %h = %h.q
+  }
+}
+`
+
 func mustParse(t testing.TB, text string) *Module {
 	t.Helper()
 	m, err := Parse(text)
@@ -85,6 +123,9 @@ func TestSampleReadsBack(t *testing.T) {
 	}
 	if got := Print(m.Clone()); got != sample {
 		t.Errorf("clone:\n%s", got)
+	}
+	if got := Print(mustParse(t, codes)); got != codes {
+		t.Errorf("printed:\n%s", got)
 	}
 	loose := strings.ReplaceAll(strings.ReplaceAll(sample, "%ids :", "%ids  :"), "    %", "\t%")
 	if got := Print(mustParse(t, loose)); got != sample {
@@ -138,6 +179,7 @@ func TestNames(t *testing.T) {
 // FuzzParse: no text panics, and a text that parses prints to a text that reads back to itself. Small modules that verify are run.
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
+	f.Add(codes)
 	f.Add("module \"\" {\nfunc f() -> () {\nreturn\n}\n}")
 	f.Add("module \"m\" eos=[] {\n  weight %w: f32[0, 1099511627776]\n  func f(%x: f32[T, 0]) -> (f32[T, 0]) {\n    return %x\n  }\n}\n")
 	f.Add("module \"m\" {\n  func f(%x: f32[2]) -> (f32[2]) {\n    %a = add %b %x : f32[2]\n    %b = neg %a : f32[2]\n return %b\n  }\n}\n")

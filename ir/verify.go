@@ -57,6 +57,8 @@ func (c *checker) define(kind string, v *Value) bool {
 	switch {
 	case !ValidName(v.Name):
 		c.addf("%s has the name %q, which the text form cannot hold", kind, v.Name)
+	case wordLen(v.Role) != len(v.Role):
+		c.addf("%s %%%s: role %q: want a word such as ssm.u", kind, v.Name, v.Role)
 	case c.names[v.Name]:
 		c.addf("%s %%%s: the name is taken", kind, v.Name)
 	}

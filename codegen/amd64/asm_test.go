@@ -1,7 +1,6 @@
 package amd64
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -180,21 +179,23 @@ func asmMasked(k *body) {
 }
 
 // TestAssembly looks at the innermost loop of each case: nothing is spilled, loads are operands, and addresses cost nothing.
-func TestAssembly(t *testing.T) {
-	text := emit(t, func(t *testing.T, target spmd.Target) *spmd.Program {
+func TestAssembly(t *testing.T) { checkAssembly(t, Names(), asmCases) }
+
+func checkAssembly(t *testing.T, levels []string, cases []asmCase) {
+	text := emit(t, levels, func(t *testing.T, target spmd.Target) *spmd.Program {
 		d := newBed(t, target)
 		d.work, d.weights = make([]byte, 1<<18), make([]byte, 1<<20)
-		for _, c := range asmCases {
+		for _, c := range cases {
 			d.kernel(c.name, one, c.build)
 		}
 		return d.done().p
 	})
 	eachLLC(t, func(t *testing.T, tools *llvm.Tools) {
-		asm, err := tools.Asm(context.Background(), text, llvm.Options{})
+		asm, err := tools.Asm(t.Context(), text, llvm.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range asmCases {
+		for _, c := range cases {
 			for level, want := range c.loop {
 				t.Run(c.name+"/"+level, func(t *testing.T) {
 					loop, err := innermost(string(asm), fmt.Sprintf("model.%s.%s", level, c.name))

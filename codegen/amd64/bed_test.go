@@ -18,7 +18,7 @@ type (
 // bed is a program with the memory that it starts from: kernels are added to it one by one, each with inputs and outputs in the work space.
 // It is run by the machine code and by the interpreter, and all memory must come out the same.
 type bed struct {
-	t       *testing.T
+	t       testing.TB
 	target  spmd.Target
 	p       *spmd.Program
 	work    []byte
@@ -38,7 +38,7 @@ type output struct {
 
 const bedSlots = 4
 
-func newBed(t *testing.T, target spmd.Target) *bed {
+func newBed(t testing.TB, target spmd.Target) *bed {
 	return &bed{
 		t: t, target: target,
 		p: &spmd.Program{Name: "bed", Target: target, MaxRows: 16, MaxSeqs: 4, SlotBytes: 64, LogitsStride: 32, Vocab: 30, TeamBytes: 4096},
@@ -148,7 +148,7 @@ func (d *bed) interpret(t *testing.T) result {
 }
 
 // guarded copies memory to where an access beyond its end is a fault.
-func guarded(t *testing.T, b []byte) []byte {
+func guarded(t testing.TB, b []byte) []byte {
 	t.Helper()
 	const page = 4096
 	n := (len(b)+page-1)&^(page-1) + page
@@ -166,7 +166,7 @@ func guarded(t *testing.T, b []byte) []byte {
 }
 
 // context points to copies of the bed's memory. Sizes are in whole cache lines, so that the copies begin at one.
-func (d *bed) context(t *testing.T, level int32, workers int) (*modelContext, result) {
+func (d *bed) context(t testing.TB, level int32, workers int) (*modelContext, result) {
 	t.Helper()
 	c := newContext()
 	r := result{work: guarded(t, d.work), state: guarded(t, d.state), logits: guarded(t, make([]byte, 4*d.p.LogitsStride*int64(len(d.in.OutRow))))}
@@ -192,16 +192,21 @@ func (d *bed) context(t *testing.T, level int32, workers int) (*modelContext, re
 	return c, r
 }
 
-// levelsHere runs f for each level of the library that this CPU has; the others are skipped by name.
+// levelsHere runs f for each level of the library that this CPU has; the others are skipped by name. model_level must have seen the same.
 func levelsHere(t *testing.T, lib *library, f func(t *testing.T, level int32, target spmd.Target)) {
-	best := lib.best()
-	if best < 0 {
-		t.Fatalf("model_level gives %d: this CPU has none of the levels %v", best, Names())
+	best, want := lib.best(), -1
+	for i, name := range lib.levels {
+		if len(lacking(rank(name))) == 0 {
+			want = i
+		}
 	}
-	for i, name := range Names() {
+	if best != int32(want) || best < 0 {
+		t.Fatalf("model_level gives %d of %v, of which Go sees %d as the last that this CPU has", best, lib.levels, want)
+	}
+	for i, name := range lib.levels {
 		t.Run(name, func(t *testing.T) {
-			if int32(i) > best {
-				t.Skipf("this CPU has not the level %s; SSMC_TEST_OBJECTS says how to run it in an emulator", name)
+			if missing := lacking(rank(name)); len(missing) > 0 {
+				t.Skipf("this CPU has not the level %s: it lacks %v; SSMC_TEST_OBJECTS says how to run it in an emulator", name, missing)
 			}
 			target, err := Target(name)
 			if err != nil {
@@ -214,8 +219,12 @@ func levelsHere(t *testing.T, lib *library, f func(t *testing.T, level int32, ta
 
 // checkBed compares machine code with the interpreter, for every llc, level and some numbers of workers.
 func checkBed(t *testing.T, name string, make func(t *testing.T, target spmd.Target) *bed, workers ...int) {
+	checkBedOf(t, Names(), name, make, workers...)
+}
+
+func checkBedOf(t *testing.T, levels []string, name string, make func(t *testing.T, target spmd.Target) *bed, workers ...int) {
 	program := func(t *testing.T, target spmd.Target) *spmd.Program { return make(t, target).p }
-	eachLibrary(t, name, program, func(t *testing.T, lib *library) {
+	eachLibraryOf(t, levels, name, program, func(t *testing.T, lib *library) {
 		levelsHere(t, lib, func(t *testing.T, level int32, target spmd.Target) {
 			d := make(t, target)
 			want := d.interpret(t)

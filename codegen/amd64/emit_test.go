@@ -97,7 +97,7 @@ func TestEmitErrors(t *testing.T) {
 		want              []string
 	}{
 		{"no levels, prefix, checksum", "2x", "abc", nil, []string{`prefix "2x" is not an identifier`, `"abc" is not 64 hexadecimal digits`, "no CPU level"}},
-		{"unknown level", "model", testSHA, []Level{{"x86-64-v2", levels[0].Program}}, []string{`"x86-64-v2" is unknown`, "x86-64-v3, x86-64-v4"}},
+		{"unknown level", "model", testSHA, []Level{{"x86-64-v2", levels[0].Program}}, []string{`"x86-64-v2" is unknown`, "x86-64-v3, x86-64-v3+avxvnni, x86-64-v4"}},
 		{"level twice", "model", testSHA, []Level{levels[0], levels[0]}, []string{"x86-64-v3 is given twice"}},
 		{"no program", "model", testSHA, []Level{{"x86-64-v3", nil}}, []string{"x86-64-v3 has no program"}},
 		{"lanes", "model", testSHA, []Level{{"x86-64-v4", levels[0].Program}}, []string{"x86-64-v4 has 16 lanes, the program was built for 8"}},

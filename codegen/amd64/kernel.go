@@ -16,28 +16,34 @@ import (
 // kernel is a kernel in the making.
 type kernel struct {
 	code
-	m      *module
-	k      *spmd.Kernel
-	lanes  uint64
-	entry  code // what is done once, before the first tile
-	ctx    value.Value
-	team   value.Value
-	tile   value.Value
-	params []value.Value
-	counts map[spmd.Op]value.Value // rows, seqs, outs
-	vals   map[*spmd.Value]value.Value
-	homes  map[*spmd.Value]*ir.Block // where values are defined
-	limits map[*spmd.Value]value.Value
-	vector map[types.Type]*types.VectorType
-	ids    constant.Constant // <i32 0, 1, ...>
-	doing  *spmd.Instr       // for the message when llir panics
+	m       *module
+	k       *spmd.Kernel
+	rank    int // of the level
+	lanes   uint64
+	entry   code // what is done once, before the first tile
+	ctx     value.Value
+	team    value.Value
+	tile    value.Value
+	params  []value.Value
+	counts  map[spmd.Op]value.Value // rows, seqs, outs
+	vals    map[*spmd.Value]value.Value
+	homes   map[*spmd.Value]*ir.Block // where values are defined
+	limits  map[*spmd.Value]value.Value
+	vector  map[types.Type]*types.VectorType
+	ids     constant.Constant // <i32 0, 1, ...>
+	derived map[derived]value.Value
+	chain   map[*spmd.Instr]*spmd.Instr // see dot4u16
+	open    map[*spmd.Value]sum16
+	tile8   *tileState  // nil: no tiles yet
+	doing   *spmd.Instr // for the message when llir panics
 }
 
 // kernel emits a kernel's function: its parameters, then the loop over tiles around its body.
 func (m *module) kernel(rank int, k *spmd.Kernel) (f *ir.Func, err error) {
 	e := &kernel{
-		m: m, k: k, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
+		m: m, k: k, rank: rank, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
 		homes: map[*spmd.Value]*ir.Block{}, limits: map[*spmd.Value]value.Value{},
+		derived: map[derived]value.Value{}, chain: chains(k), open: map[*spmd.Value]sum16{},
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -65,7 +71,9 @@ func (m *module) kernel(rank int, k *spmd.Kernel) (f *ir.Func, err error) {
 	done := e.block()
 	enter(tile, next, e.at)
 	e.branch(again, head, done)
-	done.NewRet(nil)
+	e.at = done
+	e.endTiles()
+	e.at.NewRet(nil)
 	e.entry.at.NewBr(head)
 	m.texts = append(m.texts, e.LLString())
 	e.Blocks = nil
@@ -86,7 +94,7 @@ func levelAttributes(rank int) []ir.FuncAttribute {
 		attribute("frame-pointer", "none"),
 		attribute("min-legal-vector-width", bits),
 		attribute("prefer-vector-width", bits),
-		attribute("target-cpu", levels[rank].target.Name),
+		attribute("target-cpu", levels[rank].cpu),
 		attribute("target-features", features),
 	}
 }

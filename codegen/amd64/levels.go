@@ -15,34 +15,41 @@ import (
 func (m *module) levelFunctions() {
 	cpuid := m.cpuid()
 	c := m.exported("level", types.I32)
-	regs := map[uint32]value.Value{}
-	leaf := func(n uint32) value.Value {
-		if regs[n] == nil {
-			regs[n] = c.at.NewCall(cpuid, i32(int64(int32(n))))
+	regs := map[[2]uint32]value.Value{}
+	leaf := func(n, sub uint32) value.Value {
+		key := [2]uint32{n, sub}
+		if regs[key] == nil {
+			regs[key] = c.at.NewCall(cpuid, i32(int64(int32(n))), i32(int64(sub)))
 		}
-		return regs[n]
+		return regs[key]
 	}
 	// All leaves are there, and the operating system saves vector registers at all: else XGETBV itself would fault.
 	none := i32(errLevel)
 	for _, top := range []uint32{0, 0x8000_0000} {
-		most := c.at.NewExtractValue(leaf(top), uint64(eax))
+		most := c.at.NewExtractValue(leaf(top, 0), uint64(eax))
 		need := top
-		for _, f := range allFeatures(len(levels) - 1) {
-			if f.leaf&0x8000_0000 == top {
-				need = max(need, f.leaf)
+		for i := range levels {
+			for _, f := range levels[i].features {
+				if f.leaf&0x8000_0000 == top {
+					need = max(need, f.leaf)
+				}
 			}
 		}
 		c.retWhen(c.at.NewICmp(enum.IPredULT, most, i32(int64(int32(need)))), none)
 	}
-	c1 := c.at.NewExtractValue(leaf(1), uint64(ecx))
+	c1 := c.at.NewExtractValue(leaf(1, 0), uint64(ecx))
 	c.retWhen(c.at.NewICmp(enum.IPredEQ, c.at.NewAnd(c1, i32(1<<osxsave)), i32(0)), none)
 	pair := types.NewStruct(types.I32, types.I32)
-	xcr0 := c.at.NewExtractValue(c.asm(pair, "xgetbv", "={eax},={edx},{ecx},~{dirflag},~{fpsr},~{flags}", i32(0)), 0)
+	saved := c.at.NewExtractValue(c.asm(pair, "xgetbv", "={eax},={edx},{ecx},~{dirflag},~{fpsr},~{flags}", i32(0)), 0)
 	for _, i := range m.bestFirst() {
 		r := rank(m.levels[i].Name)
-		ok := value.Value(has(c, xcr0, levels[r].xcr0))
+		ok := value.Value(has(c, saved, xcr0(r)))
 		for _, g := range groups(r) {
-			ok = c.at.NewAnd(ok, has(c, c.at.NewExtractValue(leaf(g.leaf), uint64(g.reg)), g.bits))
+			ok = c.at.NewAnd(ok, has(c, c.at.NewExtractValue(leaf(g.leaf, g.sub), uint64(g.reg)), g.bits))
+		}
+		if levels[r].target.Tiles {
+			c.when(ok, func() { c.retWhen(c.allowTiles(), i32(int64(i))) })
+			continue
 		}
 		c.retWhen(ok, i32(int64(i)))
 	}
@@ -68,30 +75,44 @@ func (m *module) bestFirst() []int {
 
 // group is the features of a level that one register of CPUID tells.
 type group struct {
-	leaf uint32
-	reg  register
-	bits uint32
+	leaf, sub uint32
+	reg       register
+	bits      uint32
 }
 
 func groups(rank int) []group {
 	var gs []group
 	for _, f := range allFeatures(rank) {
-		i := slices.IndexFunc(gs, func(g group) bool { return g.leaf == f.leaf && g.reg == f.reg })
+		i := slices.IndexFunc(gs, func(g group) bool { return g.leaf == f.leaf && g.sub == f.sub && g.reg == f.reg })
 		if i < 0 {
 			i = len(gs)
-			gs = append(gs, group{leaf: f.leaf, reg: f.reg})
+			gs = append(gs, group{leaf: f.leaf, sub: f.sub, reg: f.reg})
 		}
 		gs[i].bits |= 1 << f.bit
 	}
 	return gs
 }
 
-// cpuid emits a function that gives EAX, EBX, ECX, EDX of a leaf with ECX = 0. It is a function so that RBX is saved in one place.
+// Linux: arch_prctl(2) with what a process must ask for once, for all its threads, before it uses tiles: their 8 KB grow every signal's frame.
+const (
+	sysArchPrctl     = 158
+	requestFeature   = 0x1023 // ARCH_REQ_XCOMP_PERM
+	xfeatureTileData = 18
+)
+
+// allowTiles asks for AMX's tiles and says whether they may be used now.
+func (c *code) allowTiles() value.Value {
+	const constraints = "={rax},{rax},{rdi},{rsi},~{rcx},~{r11},~{memory},~{dirflag},~{fpsr},~{flags}"
+	result := c.asm(types.I64, "syscall", constraints, i64(sysArchPrctl), i64(requestFeature), i64(xfeatureTileData))
+	return c.at.NewICmp(enum.IPredEQ, result, i64(0))
+}
+
+// cpuid emits a function that gives EAX, EBX, ECX, EDX of a leaf. It is a function so that RBX is saved in one place.
 func (m *module) cpuid() *ir.Func {
 	four := types.NewStruct(types.I32, types.I32, types.I32, types.I32)
-	c := m.function("cpuid", four, ir.NewParam("leaf", types.I32))
+	c := m.function("cpuid", four, ir.NewParam("leaf", types.I32), ir.NewParam("sub", types.I32))
 	c.FuncAttrs = append(c.FuncAttrs, enum.FuncAttrNoInline)
-	c.at.NewRet(c.asm(four, "cpuid", "={eax},={ebx},={ecx},={edx},{eax},{ecx},~{dirflag},~{fpsr},~{flags}", c.Params[0], i32(0)))
+	c.at.NewRet(c.asm(four, "cpuid", "={eax},={ebx},={ecx},={edx},{eax},{ecx},~{dirflag},~{fpsr},~{flags}", c.Params[0], c.Params[1]))
 	return c.Func
 }
 

@@ -19,6 +19,7 @@ var testSHA = strings.Repeat("0123456789abcdef", 4)
 
 // library is a compiled program, opened.
 type library struct {
+	levels                        []string
 	level, levelName, step, serve uintptr
 	sha                           uintptr
 	facts                         *[16]int64
@@ -28,16 +29,22 @@ type library struct {
 // llvmtest says.
 func eachLibrary(t *testing.T, name string, program func(t *testing.T, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
 	t.Helper()
+	eachLibraryOf(t, Names(), name, program, f)
+}
+
+// eachLibraryOf is eachLibrary for some levels.
+func eachLibraryOf(t *testing.T, levels []string, name string, program func(t *testing.T, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
+	t.Helper()
 	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
 		path := llvmtest.Library(t, name, func() ([]byte, error) {
-			obj, err := tools.Assemble(t.Context(), emit(t, program), llvm.Options{})
+			obj, err := tools.Assemble(t.Context(), emit(t, levels, program), llvm.Options{})
 			if err != nil {
 				return nil, err
 			}
 			return tools.LinkShared(t.Context(), [][]byte{obj}, name+".so")
 		})
 		llvmtest.BuiltOnly(t)
-		f(t, open(t, path))
+		f(t, open(t, path, levels))
 	})
 }
 
@@ -52,11 +59,11 @@ func eachLLC(t *testing.T, f func(t *testing.T, tools *llvm.Tools)) {
 	})
 }
 
-// emit gives the module of a program for all levels.
-func emit(t *testing.T, program func(t *testing.T, target spmd.Target) *spmd.Program) []byte {
+// emit gives the module of a program for some levels.
+func emit(t *testing.T, levels []string, program func(t *testing.T, target spmd.Target) *spmd.Program) []byte {
 	t.Helper()
 	var ls []Level
-	for _, name := range Names() {
+	for _, name := range levels {
 		target, err := Target(name)
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +77,7 @@ func emit(t *testing.T, program func(t *testing.T, target spmd.Target) *spmd.Pro
 	return text
 }
 
-func open(t *testing.T, path string) *library {
+func open(t testing.TB, path string, levels []string) *library {
 	t.Helper()
 	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
@@ -84,7 +91,7 @@ func open(t *testing.T, path string) *library {
 		return p
 	}
 	return &library{
-		level: sym("level"), levelName: sym("level_name"), step: sym("step"), serve: sym("serve"),
+		levels: levels, level: sym("level"), levelName: sym("level_name"), step: sym("step"), serve: sym("serve"),
 		facts: at[[16]int64](sym("facts")), sha: sym("weights_sha256"),
 	}
 }

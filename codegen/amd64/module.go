@@ -161,6 +161,9 @@ func checkProgram(l Level, bad func(string, ...any)) {
 	if want := levelLanes(l.Name); p.Target.Lanes != want {
 		bad("level %s has %d lanes, the program was built for %d", l.Name, want, p.Target.Lanes)
 	}
+	if tiles := levels[rank(l.Name)].target.Tiles; p.Target.Tiles && !tiles {
+		bad("level %s has no tiles, the program was built for some", l.Name)
+	}
 	if len(p.Phases) == 0 {
 		bad("level %s: the program has no phases", l.Name)
 	}

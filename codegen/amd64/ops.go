@@ -47,12 +47,22 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 		x := e.arg(in, 0)
 		return e.at.NewAShr(x, e.constantLike(x, fmt.Sprint(in.Imm)))
 	},
+	spmd.OpShrl: func(e *kernel, in *spmd.Instr) value.Value {
+		x := e.arg(in, 0)
+		return e.at.NewLShr(x, e.constantLike(x, fmt.Sprint(in.Imm)))
+	},
 	spmd.OpNeg:  (*kernel).neg,
 	spmd.OpAbs:  func(e *kernel, in *spmd.Instr) value.Value { return e.call("llvm.fabs", e.arg(in, 0)) },
 	spmd.OpSqrt: func(e *kernel, in *spmd.Instr) value.Value { return e.call("llvm.sqrt", e.arg(in, 0)) },
 	spmd.OpFMA: func(e *kernel, in *spmd.Instr) value.Value {
 		return e.call("llvm.fma", e.arg(in, 0), e.arg(in, 1), e.arg(in, 2))
 	},
+	spmd.OpDot4:   (*kernel).dot4,
+	spmd.OpDot4U:  (*kernel).dot4u,
+	spmd.OpDot2:   (*kernel).dot2,
+	spmd.OpByte16: (*kernel).byte16,
+	spmd.OpSwap:   (*kernel).swap,
+	spmd.OpMMA8:   (*kernel).mma8,
 	spmd.OpCmp: func(e *kernel, in *spmd.Instr) value.Value {
 		return e.compare(spmd.Pred(in.Imm), e.arg(in, 0), e.arg(in, 1))
 	},
@@ -208,6 +218,14 @@ func (e *kernel) reduce(in *spmd.Instr, combine func(x, y value.Value) value.Val
 		x = combine(e.part(x, 0, n), e.part(x, n, n))
 	}
 	return x
+}
+
+// swap exchanges each lane with its partner.
+func (e *kernel) swap(in *spmd.Instr) value.Value {
+	x := e.arg(in, 0)
+	pick := types.NewVector(e.lanes, types.I32)
+	text := vectorText(types.I32, int(e.lanes), func(i int) string { return fmt.Sprint(i ^ int(in.Imm)) })
+	return e.at.NewShuffleVector(x, newLiteral(x.Type(), "undef"), newLiteral(pick, text))
 }
 
 // part takes n lanes of x out, from a first one on; a single one as a scalar.

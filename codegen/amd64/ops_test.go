@@ -103,6 +103,7 @@ func otherCases() (cases []opCase) {
 		for _, n := range []int64{0, 1, 16, 31} {
 			unary(fmt.Sprintf("shl%d", n), e, e, func(b *builder, x *val) *val { return b.Shl(x, n) })
 			unary(fmt.Sprintf("shr%d", n), e, e, func(b *builder, x *val) *val { return b.Shr(x, n) })
+			unary(fmt.Sprintf("shrl%d", n), e, e, func(b *builder, x *val) *val { return b.Shrl(x, n) })
 		}
 	}
 	unary("abs", spmd.F32, spmd.F32, (*builder).Abs)

@@ -185,6 +185,17 @@ func (p *planner) outputs(g *ir.Group) []*ir.Value {
 	return outs
 }
 
+// writes declares what a task leaves: logits have a space of their own.
+func (p *planner) writes(t *task, vs []*ir.Value) {
+	for _, v := range vs {
+		if v == p.logits {
+			t.input(useLogits)
+		} else {
+			t.write(v)
+		}
+	}
+}
+
 func (p *planner) isState(v *ir.Value) bool {
 	return slices.Contains(p.m.Func.NextStates, v)
 }

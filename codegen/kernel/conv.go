@@ -7,7 +7,7 @@ import (
 
 // convolve runs the causal depthwise convolution over each sequence's rows of one panel: y[t] = b + sum_k w[k] x[t-(K-1)+k], k ascending.
 // The last K-1 inputs travel in registers; they come from the sequence's state and go back to it. Row r of the panel's inputs lies at
-// raw[r*rowStride].
+// raw[r*rowStride]. Codes are convolved as float32: at most eight products below 2^14 each are exact there.
 func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *spmd.Value) {
 	w := int64(k.Target.Lanes)
 	taps := k.Offset(c.convW.ptr, k.Mul(k.panel, k.I(c.taps*c.panel)))
@@ -18,21 +18,24 @@ func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *s
 		k.For(k.I(0), k.I(c.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			x := make([]*spmd.Value, window)
 			for j := range x {
-				x[j] = k.LoadV(past, lane, int64(j)*c.panel)
+				x[j] = asF32(k.Builder, k.LoadV(past, lane, int64(j)*c.panel))
 			}
 			at := k.Add(col, lane)
 			x = k.For(lo, hi, 1, x, func(row *spmd.Value, x []*spmd.Value) []*spmd.Value {
-				x = append(x[:window:window], k.LoadV(raw, k.Add(k.Mul(row, k.I(rowStride)), lane), 0))
+				x = append(x[:window:window], asF32(k.Builder, k.LoadV(raw, k.Add(k.Mul(row, k.I(rowStride)), lane), 0)))
 				y := k.start(c.convB, at, 0)
 				for j := range x {
 					y = k.FMA(x[j], k.LoadV(taps, lane, int64(j)*c.panel), y)
 				}
-				p := &point{row: row, col: at, vals: map[*ir.Value]*spmd.Value{c.conv.Results[0]: y}}
-				k.put(p, c.out, k.eval(p, c.out))
+				k.putAll(&point{row: row, col: at, vals: map[*ir.Value]*spmd.Value{c.conv.Results[0]: y}}, c.outs)
 				return x[1:]
 			})
 			for j := range x {
-				k.StoreV(past, lane, int64(j)*c.panel, x[j])
+				v := x[j]
+				if c.history.elem == spmd.I8 {
+					v = k.Round(v)
+				}
+				k.StoreV(past, lane, int64(j)*c.panel, v)
 			}
 			return nil
 		})

@@ -17,31 +17,59 @@ type point struct {
 }
 
 // elementwise is the kernel-language form of each elementwise op of the graph, one operand or two.
-var elementwise = map[ir.OpCode]func(b *spmd.Builder, x []*spmd.Value) *spmd.Value{
-	ir.OpNeg:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Neg(x[0]) },
-	ir.OpAbs:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Abs(x[0]) },
-	ir.OpExp:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return exp(b, x[0]) },
-	ir.OpSqrt:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Sqrt(x[0]) },
-	ir.OpRsqrt:    func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), b.Sqrt(x[0])) },
-	ir.OpRecip:    func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), x[0]) },
-	ir.OpSquare:   func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[0]) },
-	ir.OpTanh:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return tanh(b, x[0]) },
-	ir.OpErf:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return erf(b, x[0]) },
-	ir.OpSigmoid:  func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return sigmoid(b, x[0]) },
-	ir.OpSiLU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return silu(b, x[0]) },
-	ir.OpSoftplus: func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return softplus(b, x[0]) },
-	ir.OpReLU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Max(x[0], b.F(0)) },
-	ir.OpGELU:     func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return gelu(b, x[0]) },
-	ir.OpGELUTanh: func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return geluTanh(b, x[0]) },
-	ir.OpAdd:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Add(x[0], x[1]) },
-	ir.OpSub:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Sub(x[0], x[1]) },
-	ir.OpMul:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[1]) },
-	ir.OpDiv:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Div(x[0], x[1]) },
-	ir.OpMin:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Min(x[0], x[1]) },
-	ir.OpMax:      func(b *spmd.Builder, x []*spmd.Value) *spmd.Value { return b.Max(x[0], x[1]) },
+var elementwise = map[ir.OpCode]func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value{
+	ir.OpNeg:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Neg(x[0]) },
+	ir.OpAbs:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Abs(x[0]) },
+	ir.OpExp:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return exp(b, x[0]) },
+	ir.OpSqrt:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Sqrt(x[0]) },
+	ir.OpRsqrt:    func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), b.Sqrt(x[0])) },
+	ir.OpRecip:    func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Div(b.F(1), x[0]) },
+	ir.OpSquare:   func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[0]) },
+	ir.OpTanh:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return tanh(b, x[0]) },
+	ir.OpErf:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return erf(b, x[0]) },
+	ir.OpSigmoid:  func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return sigmoid(b, x[0]) },
+	ir.OpSiLU:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return silu(b, x[0]) },
+	ir.OpSoftplus: func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return softplus(b, x[0]) },
+	ir.OpReLU:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Max(x[0], b.F(0)) },
+	ir.OpGELU:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return gelu(b, x[0]) },
+	ir.OpGELUTanh: func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return geluTanh(b, x[0]) },
+	ir.OpAdd:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Add(x[0], x[1]) },
+	ir.OpSub:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Sub(x[0], x[1]) },
+	ir.OpMul:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Mul(x[0], x[1]) },
+	ir.OpDiv:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Div(x[0], x[1]) },
+	ir.OpMin:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Min(x[0], x[1]) },
+	ir.OpMax:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.Max(x[0], x[1]) },
+	ir.OpFMA:      func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return b.FMA(x[0], x[1], x[2]) },
+	ir.OpCast:     func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value { return asF32(b, x[0]) },
+	ir.OpQuantize: quantize,
 }
 
-// declare names everything outside of the group that the expression of v reads: rows of cols columns, and vectors. stop holds values that the
+// asF32 widens codes and integer sums.
+func asF32(b *spmd.Builder, x *spmd.Value) *spmd.Value {
+	if x.Type.Elem == spmd.I32 {
+		return b.ToF32(x)
+	}
+	return x
+}
+
+// quantize makes codes: times the reciprocal scale, clamped, to the nearest integer, ties to even. The clamp comes first, so that the
+// conversion cannot overflow; a NaN becomes the lowest code.
+func quantize(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value {
+	t := x[0]
+	switch {
+	case len(x) > 1 && x[1] != nil:
+		t = b.Mul(t, x[1])
+	case a.Inv != 1:
+		t = b.Mul(t, b.F(a.Inv))
+	}
+	lowest := float32(-127)
+	if a.Full {
+		lowest = -128
+	}
+	return b.Round(b.Min(b.Max(t, b.F(lowest)), b.F(127)))
+}
+
+// declare names everything outside of the group that the expression of v reads: rows of cols columns or of one, and vectors. stop holds values that the
 // template itself provides (the accumulator, the result of a norm). Its text goes into the task's shape.
 func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error {
 	if name, ok := stop[v]; ok {
@@ -64,13 +92,18 @@ func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error
 	case v.Def != nil && v.Def.Code == ir.OpReshape && (v.Def.Group == t.group || root(v) != v):
 		return t.declare(v.Def.Args[0], stop, cols)
 	case v.Def == nil || v.Def.Group != t.group:
-		if elements(v) != cols || perRow(v) == 0 {
+		if n := elements(v); n != cols && n != 1 || perRow(v) == 0 {
 			return fmt.Errorf("value %%%s %v is not rows of %d columns", v.Name, v.Type, cols)
 		}
 		fmt.Fprintf(&t.shape, "r%d", t.index(t.read(v)))
+	case v.Def.Code == ir.OpCast && v.Type.DType != ir.F32:
+		return fmt.Errorf("cast of %%%s to %v has no kernel", v.Def.Args[0].Name, v.Type.DType)
 	case elementwise[v.Def.Code] != nil:
-		fmt.Fprintf(&t.shape, "(%v", v.Def.Code)
+		fmt.Fprintf(&t.shape, "(%v %v %v", v.Def.Code, v.Def.Attrs.Inv, v.Def.Attrs.Full)
 		for _, a := range v.Def.Args {
+			if a == nil {
+				continue
+			}
 			t.shape.WriteByte(' ')
 			if err := t.declare(a, stop, cols); err != nil {
 				return err
@@ -118,31 +151,20 @@ func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
 		case op.Code == ir.OpReshape && (op.Group == k.t.group || root(v) != v):
 			return k.eval(p, op.Args[0])
 		case op.Group == k.t.group:
-			if x := k.contracted(p, op); x != nil {
-				return x
-			}
 			args := make([]*spmd.Value, len(op.Args))
 			for i, a := range op.Args {
-				args[i] = k.eval(p, a)
+				if a != nil {
+					args[i] = k.eval(p, a)
+				}
 			}
-			return elementwise[op.Code](k.Builder, args)
+			return elementwise[op.Code](k.Builder, &op.Attrs, args)
 		}
 	}
 	r := k.t.find(useRead, root(v))
+	if elements(v) == 1 { // one number a row
+		return k.Load(r.ptr, k.Mul(p.row, k.I(stride(root(v)))), 0)
+	}
 	return k.LoadV(r.ptr, k.at(p, stride(root(v))), p.off)
-}
-
-// contracted is the fma of an add whose operand is a product: one rounding less, and the same on every machine, because it is written.
-func (k *code) contracted(p *point, op *ir.Op) *spmd.Value {
-	if op.Code != ir.OpAdd {
-		return nil
-	}
-	for i, a := range op.Args {
-		if a.Def != nil && a.Def.Code == ir.OpMul && a.Def.Group == k.t.group && p.vals[a] == nil {
-			return k.FMA(k.eval(p, a.Def.Args[0]), k.eval(p, a.Def.Args[1]), k.eval(p, op.Args[1-i]))
-		}
-	}
-	return nil
 }
 
 // at is the index of the point in rows of that stride.
@@ -152,6 +174,13 @@ func (k *code) at(p *point, stride int64) *spmd.Value {
 		x = k.Add(x, p.col)
 	}
 	return x
+}
+
+// putAll computes and stores values at the point.
+func (k *code) putAll(p *point, vs []*ir.Value) {
+	for _, v := range vs {
+		k.put(p, v, k.eval(p, v))
+	}
 }
 
 // put stores x as v at the point.

@@ -14,6 +14,8 @@ import (
 var targets = []spmd.Target{
 	{Name: "x86-64-v3", Lanes: 8, Registers: 16, L1: 32 << 10, L2: 512 << 10, Members: 1},
 	{Name: "x86-64-v4", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1},
+	{Name: "x86-64-v3+avxvnni", Lanes: 8, Registers: 16, L1: 32 << 10, L2: 512 << 10, Members: 1, Dot: spmd.DotUnsigned},
+	{Name: "x86-64-v4+vnni", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1, Dot: spmd.DotUnsigned},
 }
 
 // module parses the text of a model and gives its weights data from their names.
@@ -35,6 +37,9 @@ func module(t *testing.T, text string) *ir.Module {
 			}
 		}
 		raw, err := ir.Encode(w.DType, x.Data)
+		if x.Ints != nil {
+			raw, err = ir.EncodeInts(w.DType, x.Ints)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +76,11 @@ func TestBuildVerifies(t *testing.T) {
 func slotData(p *Plan, f *ir.Func, states [][]float64, seqs int, slotBytes int64) []byte {
 	out := make([]byte, int64(seqs)*slotBytes)
 	forStates(p, f, seqs, slotBytes, func(state, at int, byteAt int64) {
-		binary.LittleEndian.PutUint32(out[byteAt:], math.Float32bits(float32(states[state][at])))
+		if x := states[state][at]; f.States[state].State.DType == ir.I8 {
+			out[byteAt] = byte(int8(x))
+		} else {
+			binary.LittleEndian.PutUint32(out[byteAt:], math.Float32bits(float32(x)))
+		}
 	})
 	return out
 }
@@ -89,7 +98,7 @@ func forStates(p *Plan, f *ir.Func, seqs int, slotBytes int64, visit func(state,
 				for e := range n {
 					c := int64(e) / k
 					place := c/l.Block*k*l.Pad + int64(e)%k*l.Pad + c%l.Block
-					visit(i, s*n+e, int64(s)*slotBytes+l.Offset+4*place)
+					visit(i, s*n+e, int64(s)*slotBytes+l.Offset+int64(v.State.DType.Size())*place)
 				}
 			}
 		}

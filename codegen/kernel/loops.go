@@ -44,9 +44,9 @@ func rowLoop(b *spmd.Builder, lo, hi *spmd.Value, sizes []int64, body func(row *
 	}
 }
 
-// columnPasses splits v column vectors so that m rows of them fit the accumulators; each pass gets the vectors first..first+n-1.
-func columnPasses(t spmd.Target, m, v int, body func(first, n int)) {
-	n := max(1, accumulators(t)/m)
+// columnPasses splits v column vectors so that m rows of them fit so many accumulators; each pass gets the vectors first..first+n-1.
+func columnPasses(accumulators, m, v int, body func(first, n int)) {
+	n := max(1, accumulators/m)
 	for n < v && v%n != 0 { // equal passes
 		n--
 	}
@@ -56,49 +56,60 @@ func columnPasses(t spmd.Target, m, v int, body func(first, n int)) {
 	}
 }
 
-// outer adds the sum over k = lo..hi-1 of a(i, k) * b(j, k) to acc[i][j], k ascending, one fma each: the register block of every product.
-// a gives a uniform value, v a varying one; both get k and an offset u to be added to it.
-func outer(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int64,
+// outer adds the sum over k = lo..hi-1 of a(i, k) * v(j, k) to acc[i][j], k ascending, by one mac each: the register block of every product.
+// a and v get k and an offset u to be added to it; mac gives acc + a*v.
+func outer(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int64, mac func(a, v, acc *spmd.Value) *spmd.Value,
 	a func(i int, k *spmd.Value, u int64) *spmd.Value, v func(j int, k *spmd.Value, u int64) *spmd.Value) {
-	m, n := len(acc), len(acc[0])
-	step := func(k *spmd.Value, c []*spmd.Value, us int64) []*spmd.Value {
-		c = append([]*spmd.Value(nil), c...)
-		for u := int64(0); u < us; u++ {
-			cols := make([]*spmd.Value, n)
+	steps(b, acc, lo, hi, unroll, func(k *spmd.Value, c [][]*spmd.Value, u int64) {
+		cols := make([]*spmd.Value, len(c[0]))
+		for j := range cols {
+			cols[j] = v(j, k, u)
+		}
+		for i := range c {
+			x := b.Splat(a(i, k, u))
 			for j := range cols {
-				cols[j] = v(j, k, u)
-			}
-			for i := range m {
-				x := b.Splat(a(i, k, u))
-				for j := range cols {
-					c[i*n+j] = b.FMA(x, cols[j], c[i*n+j])
-				}
+				c[i][j] = mac(x, cols[j], c[i][j])
 			}
 		}
-		return c
-	}
-	flat := make([]*spmd.Value, 0, m*n)
+	})
+}
+
+// steps runs body for k = lo..hi-1 with a block of carried values, which body replaces: unroll steps at a time, then what remains.
+func steps(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int64, body func(k *spmd.Value, c [][]*spmd.Value, u int64)) {
+	n := len(acc[0])
+	flat := make([]*spmd.Value, 0, len(acc)*n)
 	for _, row := range acc {
 		flat = append(flat, row...)
 	}
-	main := hi
-	if unroll > 1 {
-		main = b.Add(lo, b.Mul(b.Div(b.Sub(hi, lo), b.I(unroll)), b.I(unroll)))
-		flat = b.For(lo, main, unroll, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, unroll) })
+	run := func(k *spmd.Value, c []*spmd.Value, count int64) []*spmd.Value {
+		c = append([]*spmd.Value(nil), c...)
+		block := make([][]*spmd.Value, len(acc))
+		for i := range block {
+			block[i] = c[i*n : (i+1)*n]
+		}
+		for u := range count {
+			body(k, block, u)
+		}
+		return c
+	}
+	loop := func(lo, hi *spmd.Value, by int64, c []*spmd.Value) []*spmd.Value {
+		return b.For(lo, hi, by, c, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return run(k, c, by) })
 	}
 	l, lc := lo.Const()
 	h, hc := hi.Const()
-	switch {
-	case unroll <= 1:
-		flat = b.For(lo, hi, 1, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, 1) })
-	case lc && hc:
-		if rest := (h - l) % unroll; rest > 0 {
-			flat = step(main, flat, rest)
-		}
-	default:
-		flat = b.For(main, hi, 1, flat, func(k *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(k, c, 1) })
+	if unroll > 1 {
+		main := b.Add(lo, b.Mul(b.Div(b.Sub(hi, lo), b.I(unroll)), b.I(unroll)))
+		flat = loop(lo, main, unroll, flat)
+		lo = main
 	}
-	for i := range m {
+	if rest := (h - l) % unroll; lc && hc && unroll > 1 {
+		if rest > 0 {
+			flat = run(lo, flat, rest)
+		}
+	} else {
+		flat = loop(lo, hi, 1, flat)
+	}
+	for i := range acc {
 		copy(acc[i], flat[i*n:(i+1)*n])
 	}
 }

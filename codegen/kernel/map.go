@@ -10,16 +10,18 @@ import (
 // mapBlock is how many rows a tile of a map has.
 const mapBlock = 8
 
-// rowMap is a map group: elementwise chains over rows, at most one norm among them, perhaps a gather in front.
+// rowMap is a map group: elementwise chains over rows, at most one op among them that sees whole rows (a norm, a Hadamard transform), perhaps a
+// gather in front.
 type rowMap struct {
-	norm   *ir.Op // nil: none
-	gather *ir.Op // nil: none
-	cols   int64
-	table  *external // of the gather, when it reads a weight
-	first  []*ir.Value
-	then   []*ir.Value // what is stored before and after the norm
-	weight *external
-	bias   *external
+	norm      *ir.Op     // the op that sees whole rows; nil: none
+	butterfly *transform // of a Hadamard transform
+	gather    *ir.Op     // nil: none
+	cols      int64
+	table     *external // of the gather, when it reads a weight
+	first     []*ir.Value
+	then      []*ir.Value // what is stored before and after the norm
+	weight    *external
+	bias      *external
 }
 
 func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
@@ -27,9 +29,9 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 	m := &rowMap{}
 	for _, op := range ops {
 		switch op.Code {
-		case ir.OpRMSNorm, ir.OpLayerNorm:
+		case ir.OpRMSNorm, ir.OpLayerNorm, ir.OpHadamard:
 			if m.norm != nil {
-				return nil, fmt.Errorf("it has two norms: %%%s and %%%s", m.norm.Results[0].Name, op.Results[0].Name)
+				return nil, fmt.Errorf("it has two ops that see whole rows: %%%s and %%%s", m.norm.Results[0].Name, op.Results[0].Name)
 			}
 			m.norm = op
 		case ir.OpGather:
@@ -45,10 +47,7 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 	if err := m.declare(p, t, outs); err != nil {
 		return nil, err
 	}
-	t.rows = outs[0]
-	for _, v := range outs {
-		t.write(v)
-	}
+	p.writes(t, outs)
 	t.grid = spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: mapBlock}
 	if perRow(outs[0]) == ir.Outs {
 		t.grid.By = spmd.ByOutBlocks
@@ -70,11 +69,8 @@ func (m *rowMap) declare(p *planner, t *task, outs []*ir.Value) error {
 		if err := t.declare(m.norm.Args[0], stop, m.cols); err != nil {
 			return err
 		}
-		if w := m.norm.Args[1]; w != nil {
-			m.weight = t.vector(w)
-		}
-		if len(m.norm.Args) > 2 && m.norm.Args[2] != nil {
-			m.bias = t.vector(m.norm.Args[2])
+		if err := m.declareRowOp(t); err != nil {
+			return err
 		}
 		stop[m.norm.Results[0]] = "norm"
 	}
@@ -95,6 +91,23 @@ func (m *rowMap) declare(p *planner, t *task, outs []*ir.Value) error {
 		} else {
 			m.then = append(m.then, v)
 		}
+	}
+	return nil
+}
+
+func (m *rowMap) declareRowOp(t *task) error {
+	if m.norm.Code == ir.OpHadamard {
+		x, err := newTransform(t, m.norm)
+		m.butterfly = x
+		return err
+	}
+	if w := m.norm.Arg("w"); w != nil {
+		m.weight = t.vector(w)
+		t.shape.WriteString(" weight")
+	}
+	if b := m.norm.Arg("b"); b != nil {
+		m.bias = t.vector(b)
+		t.shape.WriteString(" bias")
 	}
 	return nil
 }
@@ -149,6 +162,10 @@ func (m *rowMap) build(k *code) {
 			m.columns(k, row, 0, roundUp(m.cols, 16), fetch, nil, m.then)
 			return nil
 		}
+		if m.butterfly != nil {
+			m.transform(k, row, fetch)
+			return nil
+		}
 		groups := int64(max(1, m.norm.Attrs.Groups))
 		size := m.cols / groups
 		for g := range groups {
@@ -192,11 +209,15 @@ func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 		return x
 	}
 	last := k.Truncate(k.Sub(k.I(m.cols-off), col))
-	return k.Select(k.Cmp(spmd.LT, k.Lane(), last), x, k.F(0))
+	zero := k.F(0)
+	if x.Type.Elem == spmd.I32 {
+		zero = k.I32(0)
+	}
+	return k.Select(k.Cmp(spmd.LT, k.Lane(), last), x, zero)
 }
 
 // columns stores vs at the columns lo..lo+n-1 of a row.
-func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, norm func(p *point, x *spmd.Value) *spmd.Value, vs []*ir.Value) {
+func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, after func(p *point) *spmd.Value, vs []*ir.Value) {
 	w := int64(k.Target.Lanes)
 	m.each(k, lo, n, func(col *spmd.Value, count *spmd.Value) {
 		for off := int64(0); off < 16; off += w {
@@ -204,12 +225,10 @@ func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd
 			if count != nil {
 				p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
 			}
-			if norm != nil {
-				p.vals[m.norm.Results[0]] = norm(p, k.eval(p, m.norm.Args[0]))
+			if after != nil {
+				p.vals[m.norm.Results[0]] = after(p)
 			}
-			for _, v := range vs {
-				k.put(p, v, k.eval(p, v))
-			}
+			k.putAll(p, vs)
 		}
 	})
 }
@@ -255,7 +274,8 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 	if last { // whole vectors, into the padding behind the last column
 		n = roundUp(m.cols, 16) - lo
 	}
-	m.columns(k, row, lo, n, fetch, func(p *point, x *spmd.Value) *spmd.Value {
+	m.columns(k, row, lo, n, fetch, func(p *point) *spmd.Value {
+		x := k.eval(p, m.norm.Args[0])
 		if mean != nil {
 			x = k.Sub(x, mean)
 		}
@@ -265,9 +285,21 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 			return k.FMA(x, k.LoadV(m.weight.ptr, p.col, p.off), k.LoadV(m.bias.ptr, p.col, p.off))
 		case m.weight != nil:
 			return k.Mul(x, k.LoadV(m.weight.ptr, p.col, p.off))
+		case m.bias != nil:
+			return k.Add(x, k.LoadV(m.bias.ptr, p.col, p.off))
 		}
 		return x
 	}, m.then)
+}
+
+// transform does a row that goes through a butterfly.
+func (m *rowMap) transform(k *code, row *spmd.Value, fetch func(*spmd.Value, int64) *spmd.Value) {
+	m.butterfly.run(k, func(col *spmd.Value) *spmd.Value {
+		p := m.point(k, row, col, 0, fetch)
+		k.putAll(p, m.first)
+		return k.eval(p, m.norm.Args[0])
+	})
+	m.columns(k, row, 0, roundUp(m.cols, 16), fetch, func(p *point) *spmd.Value { return k.LoadV(m.butterfly.buf, p.col, p.off) }, m.then)
 }
 
 // sum folds the columns lo..lo+n-1 of the norm's operand, and stores the values of first on the way.
@@ -283,9 +315,7 @@ func (m *rowMap) sum(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Val
 			off := int64(i) * w
 			p := m.point(k, row, col, off, fetch)
 			x := k.eval(p, m.norm.Args[0])
-			for _, v := range first {
-				k.put(p, v, k.eval(p, v))
-			}
+			k.putAll(p, first)
 			sum := add(x, c[i])
 			if count < off+w { // lanes behind the last column keep their sum
 				sum = k.Select(k.Cmp(spmd.LT, k.Lane(), k.I32(int32(count-off))), sum, c[i])

@@ -22,10 +22,15 @@ type recurrence struct {
 	pad                             int64 // lanes of a head's state row
 	panel                           int64 // channels of a tile without heads
 
-	dt, proj, bias      *external // rows of step sizes before bias and softplus, or dt_proj's operand and weight
-	a, u, b, c, d, gate *external
-	past, out           *external
-	scores              *external // C B' within chunks; nil: no chunked form
+	dt        rows    // step sizes before scale, bias and softplus
+	proj      *matrix // dt_proj; nil: dt is there as rows
+	dtScale   scale
+	bias      *external // of dt, behind its scale; nil: none, or in proj
+	u, b, c   rows
+	gate      rows
+	a, d      *external
+	past, out *external
+	scores    *external // C B' within chunks; nil: no chunked form
 }
 
 func (p *planner) newScan(g *ir.Group) ([]*task, error) {
@@ -48,8 +53,9 @@ func (p *planner) newScan(g *ir.Group) ([]*task, error) {
 	} else {
 		return nil, fmt.Errorf("a decay of %v with %d heads and %d groups: want one a channel and state, or one a head", parts.A.Type, parts.H, parts.G)
 	}
-	r.declare(p, t)
-	t.rows = parts.Y
+	if err := r.declare(p, t); err != nil {
+		return nil, err
+	}
 	t.flops += 6 * r.channels * r.states
 	if r.heads > 0 {
 		t.grid = spmd.Grid{Panels: r.heads, By: spmd.BySeqs}
@@ -61,29 +67,38 @@ func (p *planner) newScan(g *ir.Group) ([]*task, error) {
 	return append(before, t), nil
 }
 
-func (r *recurrence) declare(p *planner, t *task) {
+func (r *recurrence) declare(p *planner, t *task) error {
 	s := &r.parts
 	fmt.Fprintf(&t.shape, "scan %d x %d heads %d groups %d: softplus %v bounds %v %v", r.channels, r.states, r.heads, r.groups, s.Softplus, s.Lo, s.Hi)
 	t.input(useSeqStart)
 	t.input(useSeqSlot)
-	r.dt = t.read(s.DT)
+	r.dtScale = t.scale(s.DTScale)
+	bias := s.DTBias
 	if s.DTProj != nil {
-		n, k := int64(s.H), int64(s.K())
-		r.proj = t.weight(s.DTProj, packing{layout: panels(r.panel), elem: p.matrixElem(s.DTProj.Weight)}, n, k)
-		t.flops += 2 * n * k
-		t.shape.WriteString(" dt_proj")
-	}
-	optional := func(v *ir.Value, name string, declare func(*ir.Value) *external) *external {
-		if v == nil {
-			return nil
+		t.shape.WriteString(" dt_proj ")
+		o := operands{x: s.DT, w: s.DTProj}
+		if s.DTScale == nil {
+			o.bias, bias = bias, nil // the product begins at it
 		}
-		t.shape.WriteString(name)
-		return declare(v)
+		m, err := p.newMatrix(t, o, r.panel)
+		if err != nil {
+			return err
+		}
+		r.proj = m
+	} else {
+		r.dt = rows{t.read(s.DT), scale{number: 1}}
 	}
-	r.bias = optional(s.DTBias, " bias", t.vector)
-	r.u, r.b, r.c = t.read(s.U), t.read(s.B), t.read(s.C)
-	r.d = optional(s.D, fmt.Sprintf(" skip %v", s.DHead), t.vector)
-	r.gate = optional(s.Gate, " gate", t.read)
+	if bias != nil {
+		t.shape.WriteString(" bias")
+		r.bias = t.vector(bias)
+	}
+	r.u, r.b, r.c = t.rowsOf(s.U, s.UScale), t.rowsOf(s.B, s.BScale), t.rowsOf(s.C, s.CScale)
+	if s.D != nil {
+		fmt.Fprintf(&t.shape, " skip %v", s.DHead)
+		r.d = t.vector(s.D)
+	}
+	r.gate = t.rowsOf(s.Gate, s.GateScale)
+	fmt.Fprintf(&t.shape, " gate %v %v", s.Gate != nil, s.GateSiLU)
 	if r.heads > 0 {
 		r.a = t.vector(s.A)
 		r.past = t.state(s.H0, layout{r.head, r.pad}, r.channels, r.states)
@@ -92,11 +107,20 @@ func (r *recurrence) declare(p *planner, t *task) {
 		r.past = t.state(s.H0, panels(r.panel), r.channels, r.states)
 	}
 	r.out = t.write(s.Y)
+	return nil
 }
 
-// stepSize is softplus and bounds of what the projection and the bias gave.
-func (r *recurrence) stepSize(k *code, x *spmd.Value) *spmd.Value {
+// stepSize is scale, bias, softplus and bounds of what the projection gave, or of the rows dt is read from; col and off say which columns.
+func (r *recurrence) stepSize(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 	s := &r.parts
+	if x.Type.Elem == spmd.I32 {
+		x = k.ToF32(x)
+	}
+	if r.bias == nil {
+		x = r.dtScale.apply(k, x, col, off)
+	} else {
+		x = r.biased(k, x, col, off)
+	}
 	if s.Softplus {
 		x = softplus(k.Builder, x)
 	}
@@ -109,6 +133,25 @@ func (r *recurrence) stepSize(k *code, x *spmd.Value) *spmd.Value {
 	return x
 }
 
+// biased is fma(x, scale, bias), or x + bias without a scale.
+func (r *recurrence) biased(k *code, x, col *spmd.Value, off int64) *spmd.Value {
+	load := func(e *external) *spmd.Value {
+		if x.Type.Kind == spmd.Varying {
+			return k.LoadV(e.ptr, col, off)
+		}
+		return k.Load(e.ptr, col, off)
+	}
+	switch s := r.dtScale; {
+	case s.vector != nil && s.vector.c > 1:
+		return k.FMA(x, load(s.vector), load(r.bias))
+	case s.vector != nil:
+		return k.FMA(x, k.Load(s.vector.ptr, nil, 0), load(r.bias))
+	case s.number != 1:
+		return k.FMA(x, k.F(s.number), load(r.bias))
+	}
+	return k.Add(x, load(r.bias))
+}
+
 // finish is skip and gate behind the recurrence, for W channels: (y + D u) gate. channel is the
 // index of the first.
 func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, count *spmd.Value) {
@@ -119,15 +162,19 @@ func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, 
 		}
 		y = k.FMA(d, u, y)
 	}
-	at := func(e *external) *spmd.Value { return k.Add(k.Mul(row, k.I(stride(e.value))), channel) }
-	if r.gate != nil {
-		y = k.Mul(y, k.LoadV(r.gate.ptr, at(r.gate), off))
+	if r.gate.e != nil {
+		g := r.gate.vector(k, r.gate.at(k, row), channel, off)
+		if r.parts.GateSiLU {
+			g = silu(k.Builder, g)
+		}
+		y = k.Mul(y, g)
 	}
+	at := k.Add(k.Mul(row, k.I(stride(r.out.value))), channel)
 	if count != nil {
-		k.StoreVN(r.out.ptr, at(r.out), off, count, y)
+		k.StoreVN(r.out.ptr, at, off, count, y)
 		return
 	}
-	k.StoreV(r.out.ptr, at(r.out), off, y)
+	k.StoreV(r.out.ptr, at, off, y)
 }
 
 // buildPanel emits a tile without heads: a panel of channels of one sequence, each with its own decay in every state.
@@ -146,7 +193,7 @@ func (r *recurrence) buildPanel(k *code) {
 			at := k.Add(col, lane)
 			k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 				dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
-				u := k.LoadV(r.u.ptr, k.Add(k.Mul(row, k.I(stride(r.u.value))), at), 0)
+				u := r.u.vector(k, r.u.at(k, row), at, 0)
 				y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i, count int64) []*spmd.Value {
 					x := make([]*spmd.Value, count)
 					for j := range x {
@@ -166,22 +213,16 @@ func (r *recurrence) buildPanel(k *code) {
 // stepSizes writes dt of the rows from..to-1 of a panel: by a product where dt_proj is fused in, else from rows.
 func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
 	keep := func(row *spmd.Value, off int64, x *spmd.Value) {
-		k.StoreV(steps, k.Mul(k.Sub(row, from), k.I(r.panel)), off, r.stepSize(k, x))
+		k.StoreV(steps, k.Mul(k.Sub(row, from), k.I(r.panel)), off, r.stepSize(k, x, col, off))
 	}
 	if r.proj != nil {
-		rank := r.proj.k
-		weights := k.Offset(r.proj.ptr, k.Mul(k.panel, k.I(rank*r.panel)))
-		m := matrix{rows: r.dt.ptr, stride: stride(r.dt.value), weights: weights, k: rank, panel: r.panel, bias: r.bias}
-		matmul(k, m, from, to, col, keep)
+		r.proj.multiply(k, from, to, col, keep)
 		return
 	}
 	k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		at := r.dt.at(k, row)
 		for off := int64(0); off < r.panel; off += int64(k.Target.Lanes) {
-			x := k.LoadV(r.dt.ptr, k.Add(k.Mul(row, k.I(stride(r.dt.value))), col), off)
-			if r.bias != nil {
-				x = k.Add(x, k.LoadV(r.bias.ptr, col, off))
-			}
-			keep(row, off, x)
+			keep(row, off, k.LoadV(at, col, off))
 		}
 		return nil
 	})
@@ -190,19 +231,17 @@ func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
 // advance moves W channels one row on: h[n] = decay(n) h[n] + du B[n], and gives the sum of C[n] h[n], n ascending. The state of channel
 // lane+l lies at past[n*pad + lane + l]; decays gives those of count states, from n+i on.
 func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, du, past *spmd.Value, decays func(n *spmd.Value, i, count int64) []*spmd.Value) *spmd.Value {
-	at := func(e *external) *spmd.Value {
-		return k.Offset(e.ptr, k.Add(k.Mul(row, k.I(stride(e.value))), k.Mul(group, k.I(r.states))))
-	}
-	b, c := at(r.b), at(r.c)
+	first := k.Mul(group, k.I(r.states))
+	b, c := r.b.at(k, row), r.c.at(k, row)
 	const together = 4 // states whose decays are made side by side
 	step := func(n *spmd.Value, y *spmd.Value, count int64) *spmd.Value {
 		base := k.Add(k.Mul(n, k.I(pad)), lane)
 		for i := int64(0); i < count; {
 			a := decays(n, i, min(count-i, together))
 			for _, a := range a {
-				h := k.FMA(a, k.LoadV(past, base, i*pad), k.Mul(du, k.Load(b, n, i)))
+				h := k.FMA(a, k.LoadV(past, base, i*pad), k.Mul(du, r.b.one(k, b, k.Add(first, n), i)))
 				k.StoreV(past, base, i*pad, h)
-				y = k.FMA(k.Load(c, n, i), h, y)
+				y = k.FMA(r.c.one(k, c, k.Add(first, n), i), h, y)
 				i++
 			}
 		}
@@ -224,11 +263,12 @@ func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, d
 
 // headRow gives u's columns lane.. of a head's row, zeros behind the last.
 func (r *recurrence) headRow(k *code, row, lane *spmd.Value, off int64) *spmd.Value {
-	at := k.Add(k.Add(k.Mul(row, k.I(stride(r.u.value))), k.Mul(k.panel, k.I(r.head))), lane)
+	col := k.Add(k.Mul(k.panel, k.I(r.head)), lane)
+	at := r.u.at(k, row)
 	if r.head%int64(k.Target.Lanes) == 0 {
-		return k.LoadV(r.u.ptr, at, off)
+		return r.u.vector(k, at, col, off)
 	}
-	return k.LoadVN(r.u.ptr, at, off, k.lanesLeft(r.head, lane, off))
+	return r.u.real(k, k.LoadVN(at, col, off, k.lanesLeft(r.head, lane, off)), col, off)
 }
 
 // lanesLeft is how many of n columns lie at lane+off and behind it, at least 0.
@@ -262,11 +302,7 @@ func (r *recurrence) buildHead(k *code) {
 
 // headStep is dt of the tile's head at a row, uniform.
 func (r *recurrence) headStep(k *code, row *spmd.Value) *spmd.Value {
-	x := k.Load(r.dt.ptr, k.Add(k.Mul(row, k.I(stride(r.dt.value))), k.panel), 0)
-	if r.bias != nil {
-		x = k.Add(x, k.Load(r.bias.ptr, k.panel, 0))
-	}
-	return r.stepSize(k, x)
+	return r.stepSize(k, k.Load(r.dt.at(k, row), k.panel, 0), k.panel, 0)
 }
 
 // steps is the recurrence row by row.

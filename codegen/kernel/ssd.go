@@ -29,28 +29,24 @@ func (p *planner) newScores(g *ir.Group, r *recurrence) scores {
 	v := &ir.Value{Name: r.parts.Y.Name + ".scores", Type: ir.TypeOf(ir.F32, ir.Rows, ir.Dim(r.groups*ChunkRows)), From: "chunked scan"}
 	t := newTask(g, "chunk scores C B' of "+g.Note)
 	fmt.Fprintf(&t.shape, "scores %d x %d", r.groups, r.states)
-	b, c := t.read(r.parts.B), t.read(r.parts.C)
+	b, c := t.rowsOf(r.parts.B, r.parts.BScale), t.rowsOf(r.parts.C, r.parts.CScale)
 	t.input(useSeqStart)
 	t.input(useSeqSlot)
 	out := t.write(v)
-	t.rows = v
 	t.min = ChunkRows
 	t.flops = 2 * r.groups * ChunkRows * r.states
 	t.grid = spmd.Grid{Panels: r.groups, By: spmd.BySeqs}
-	groups, states := r.groups, r.states
-	t.build = func(k *code) { buildScores(k, b, c, out, groups, states) }
+	states := r.states
+	t.build = func(k *code) { buildScores(k, b, c, out, states) }
 	return scores{t, v}
 }
 
 // buildScores emits one group of one sequence: B of a chunk is turned, so that lanes run over its rows.
-func buildScores(k *code, b, c, out *external, groups, states int64) {
+func buildScores(k *code, b, c rows, out *external, states int64) {
 	w := int64(k.Target.Lanes)
 	lo, hi, _ := k.sequence(k.block)
 	turned := k.Scratch(spmd.F32, states*ChunkRows)
 	first := k.Mul(k.panel, k.I(states))
-	rowAt := func(e *external, row *spmd.Value) *spmd.Value {
-		return k.Offset(e.ptr, k.Add(k.Mul(row, k.I(stride(e.value))), first))
-	}
 	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(ChunkRows)), func() []*spmd.Value {
 		k.For(lo, hi, ChunkRows, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			to := k.Min(k.Add(from, k.I(ChunkRows)), hi)
@@ -59,17 +55,29 @@ func buildScores(k *code, b, c, out *external, groups, states int64) {
 				return nil
 			})
 			k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-				src, at := rowAt(b, row), k.Sub(row, from)
+				src, at := b.at(k, row), k.Sub(row, from)
 				k.For(k.I(0), k.I(states), 1, nil, func(n *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-					k.Store(turned, k.Add(k.Mul(n, k.I(ChunkRows)), at), 0, k.Load(src, n, 0))
+					k.Store(turned, k.Add(k.Mul(n, k.I(ChunkRows)), at), 0, b.one(k, src, k.Add(first, n), 0))
 					return nil
 				})
 				return nil
 			})
-			m := matrix{rows: k.Offset(c.ptr, first), stride: stride(c.value), weights: turned, k: states, panel: ChunkRows}
-			matmul(k, m, from, to, nil, func(row *spmd.Value, off int64, acc *spmd.Value) {
-				at := k.Add(k.Mul(row, k.I(stride(out.value))), k.Mul(k.panel, k.I(ChunkRows)))
-				k.StoreV(out.ptr, at, off, acc)
+			rowLoop(k.Builder, from, to, rowSizes(k.Target), func(row *spmd.Value, rows int) {
+				columnPasses(accumulators(k.Target), rows, vecs(k.Builder, ChunkRows), func(v, n int) {
+					acc := zeros(k, rows, n)
+					at := each(make([]*spmd.Value, rows), func(i int) *spmd.Value { return c.at(k, k.Add(row, k.I(int64(i)))) })
+					outer(k.Builder, acc, k.I(0), k.I(states), 2, k.FMA,
+						func(i int, s *spmd.Value, u int64) *spmd.Value { return c.one(k, at[i], k.Add(first, s), u) },
+						func(j int, s *spmd.Value, u int64) *spmd.Value {
+							return k.LoadV(turned, k.Mul(s, k.I(ChunkRows)), u*ChunkRows+int64(v+j)*w)
+						})
+					for i := range acc {
+						at := k.Add(k.Mul(k.Add(row, k.I(int64(i))), k.I(stride(out.value))), k.Mul(k.panel, k.I(ChunkRows)))
+						for j := range acc[i] {
+							k.StoreV(out.ptr, at, int64(v+j)*w, acc[i][j])
+						}
+					}
+				})
 			})
 			return nil
 		})
@@ -143,14 +151,13 @@ func (r *recurrence) chunkOutputs(k *code, c *chunk, past, group *spmd.Value) {
 		at := make([]*spmd.Value, rows)
 		mix := make([]*spmd.Value, rows)
 		for i := range at {
-			row := k.Add(k.Add(c.from, t), k.I(int64(i)))
-			at[i] = k.Offset(r.c.ptr, k.Add(k.Mul(row, k.I(stride(r.c.value))), states))
+			at[i] = r.c.at(k, k.Add(k.Add(c.from, t), k.I(int64(i))))
 			mix[i] = k.Offset(c.mix, k.Mul(k.Add(t, k.I(int64(i))), k.I(ChunkRows)))
 		}
-		columnPasses(k.Target, rows, vecs(k.Builder, r.pad), func(first, n int) {
+		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, r.pad), func(first, n int) {
 			acc := zeros(k, rows, n)
-			outer(k.Builder, acc, k.I(0), k.I(r.states), 2,
-				func(i int, s *spmd.Value, u int64) *spmd.Value { return k.Load(at[i], s, u) },
+			outer(k.Builder, acc, k.I(0), k.I(r.states), 2, k.FMA,
+				func(i int, s *spmd.Value, u int64) *spmd.Value { return r.c.one(k, at[i], k.Add(states, s), u) },
 				func(j int, s *spmd.Value, u int64) *spmd.Value {
 					return k.LoadV(past, k.Mul(s, k.I(r.pad)), u*r.pad+int64(first+j)*w)
 				})
@@ -160,7 +167,7 @@ func (r *recurrence) chunkOutputs(k *code, c *chunk, past, group *spmd.Value) {
 					acc[i][j] = k.Mul(acc[i][j], d)
 				}
 			}
-			outer(k.Builder, acc, k.I(0), k.Add(t, k.I(int64(rows))), 1,
+			outer(k.Builder, acc, k.I(0), k.Add(t, k.I(int64(rows))), 1, k.FMA,
 				func(i int, j *spmd.Value, u int64) *spmd.Value { return k.Load(mix[i], j, u) },
 				func(v int, j *spmd.Value, u int64) *spmd.Value {
 					return r.headRow(k, k.Add(k.Add(c.from, j), k.I(u)), k.I(0), int64(first+v)*w)
@@ -185,9 +192,9 @@ func (r *recurrence) chunkState(k *code, c *chunk, past, group *spmd.Value) {
 		return nil
 	})
 	last := k.Load(c.decay, k.Sub(c.n, k.I(1)), 0)
-	b := k.Offset(r.b.ptr, k.Add(k.Mul(c.from, k.I(stride(r.b.value))), k.Mul(group, k.I(r.states))))
+	b, states := r.b.at(k, c.from), k.Mul(group, k.I(r.states))
 	rowLoop(k.Builder, k.I(0), k.I(r.states), rowSizes(k.Target), func(n *spmd.Value, rows int) {
-		columnPasses(k.Target, rows, vecs(k.Builder, pad), func(first, cols int) {
+		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, pad), func(first, cols int) {
 			at := k.Mul(n, k.I(pad))
 			acc := zeros(k, rows, cols)
 			for i := range acc {
@@ -195,9 +202,10 @@ func (r *recurrence) chunkState(k *code, c *chunk, past, group *spmd.Value) {
 					acc[i][j] = k.Mul(last, k.LoadV(past, at, int64(i)*pad+int64(first+j)*w))
 				}
 			}
-			outer(k.Builder, acc, k.I(0), c.n, 1,
+			outer(k.Builder, acc, k.I(0), c.n, 1, k.FMA,
 				func(i int, j *spmd.Value, u int64) *spmd.Value {
-					return k.Load(b, k.Add(k.Mul(j, k.I(stride(r.b.value))), n), u*stride(r.b.value)+int64(i))
+					at := k.Offset(b, k.Mul(j, k.I(stride(r.b.e.value))))
+					return r.b.real(k, k.Load(at, k.Add(states, n), u*stride(r.b.e.value)+int64(i)), k.Add(states, n), int64(i))
 				},
 				func(v int, j *spmd.Value, u int64) *spmd.Value {
 					return k.LoadV(c.scaled, k.Mul(j, k.I(pad)), u*pad+int64(first+v)*w)

@@ -43,7 +43,6 @@ type task struct {
 	shape strings.Builder
 	build func(k *code) // emits the kernel's body
 	level int           // phase
-	rows  *ir.Value     // any activation that it writes: tells whether rows or outs are counted
 	flops int64         // operations a row
 	min   int64         // the phase is skipped when a step has fewer rows
 }

@@ -9,6 +9,7 @@ import (
 type sizes struct {
 	vocab, d, e, n, r, taps int // Mamba-1: width, inner width, states, rank
 	heads, p, groups        int // Mamba-2: heads of p channels
+	hb, hm, hk              int // factors of the Hadamard transform of e
 	bias                    bool
 }
 
@@ -31,7 +32,7 @@ func (z sizes) replace(s string) string {
 		hg = z.heads / z.groups
 	}
 	pairs := []string{"<b>", z.optional(" %b"), "<bx>", z.optional(" %x.b"), "<bo>", z.optional(" %o.b")}
-	for name, n := range map[string]int{"V": z.vocab, "D": z.d, "E": e, "N": z.n, "R": z.r, "K": z.taps, "K1": z.taps - 1, "H": z.heads, "P": z.p, "G": z.groups, "HG": hg, "GN": z.groups * z.n} {
+	for name, n := range map[string]int{"V": z.vocab, "D": z.d, "E": e, "N": z.n, "R": z.r, "K": z.taps, "K1": z.taps - 1, "H": z.heads, "P": z.p, "G": z.groups, "HG": hg, "GN": z.groups * z.n, "HB": z.hb, "HM": z.hm, "HK": z.hk, "GR": (e + 31) / 32} {
 		pairs = append(pairs, "<"+name+">", fmt.Sprint(n))
 	}
 	return strings.NewReplacer(pairs...).Replace(s)

@@ -211,11 +211,12 @@ func (b *Builder) And(x, y *Value) *Value { return b.binary(OpAnd, x, y) }
 func (b *Builder) Or(x, y *Value) *Value  { return b.binary(OpOr, x, y) }
 func (b *Builder) Xor(x, y *Value) *Value { return b.binary(OpXor, x, y) }
 
-func (b *Builder) Shl(x *Value, n int64) *Value { return b.emit(OpShl, n, x.Type, x) }
-func (b *Builder) Shr(x *Value, n int64) *Value { return b.emit(OpShr, n, x.Type, x) }
-func (b *Builder) Neg(x *Value) *Value          { return b.emit(OpNeg, 0, x.Type, x) }
-func (b *Builder) Abs(x *Value) *Value          { return b.emit(OpAbs, 0, x.Type, x) }
-func (b *Builder) Sqrt(x *Value) *Value         { return b.emit(OpSqrt, 0, x.Type, x) }
+func (b *Builder) Shl(x *Value, n int64) *Value  { return b.emit(OpShl, n, x.Type, x) }
+func (b *Builder) Shr(x *Value, n int64) *Value  { return b.emit(OpShr, n, x.Type, x) }
+func (b *Builder) Shrl(x *Value, n int64) *Value { return b.emit(OpShrl, n, x.Type, x) }
+func (b *Builder) Neg(x *Value) *Value           { return b.emit(OpNeg, 0, x.Type, x) }
+func (b *Builder) Abs(x *Value) *Value           { return b.emit(OpAbs, 0, x.Type, x) }
+func (b *Builder) Sqrt(x *Value) *Value          { return b.emit(OpSqrt, 0, x.Type, x) }
 
 // FMA is x*y + z with one rounding.
 func (b *Builder) FMA(x, y, z *Value) *Value {
@@ -225,6 +226,32 @@ func (b *Builder) FMA(x, y, z *Value) *Value {
 		b.fail("fma of %v", t)
 	}
 	return b.emit(OpFMA, 0, t, a...)
+}
+
+// Dot4 is acc + the four products of the signed bytes of a and b, per lane. No byte is -128.
+func (b *Builder) Dot4(acc, x, y *Value) *Value { return b.dot(OpDot4, 0, acc, x, y) }
+
+// Dot4U is Dot4 with the bytes of x unsigned and none above most; those of y are signed.
+func (b *Builder) Dot4U(acc, x, y *Value, most int64) *Value { return b.dot(OpDot4U, most, acc, x, y) }
+
+// Dot2 is acc + the two products of the signed 16-bit halves of x and y, per lane.
+func (b *Builder) Dot2(acc, x, y *Value) *Value { return b.dot(OpDot2, 0, acc, x, y) }
+
+// Swap gives lane l the value of lane l xor distance, a power of two below the number of lanes: the partners of a butterfly.
+func (b *Builder) Swap(x *Value, distance int64) *Value { return b.emit(OpSwap, distance, x.Type, x) }
+
+// Byte16 makes of each 16-bit half of x its low byte (0) or high byte (1): a dot4 is the dot2 of the low bytes and the dot2 of the high ones.
+func (b *Builder) Byte16(x *Value, which int64) *Value { return b.emit(OpByte16, which, x.Type, x) }
+
+func (b *Builder) dot(op Op, imm int64, xs ...*Value) *Value {
+	for i, x := range xs {
+		if x.Type.Elem != I32 || x.Type.Kind == Pointer {
+			b.fail("%v of %v", op, x.Type)
+			return b.Splat(b.I32(0))
+		}
+		xs[i] = b.Splat(x)
+	}
+	return b.emit(op, imm, Type{I32, Varying}, xs...)
 }
 
 // Cmp compares; the result is bool, varying if an operand is.

@@ -1,5 +1,7 @@
 package spmd
 
+import "slices"
+
 // address checks a pointer and its optional index (i64, may be nil).
 func (b *Builder) address(p, i *Value) []*Value {
 	if p.Type.Kind != Pointer || i != nil && i.Type != (Type{Elem: I64}) {
@@ -61,6 +63,18 @@ func (b *Builder) StoreVN(p, i *Value, off int64, n, x *Value) {
 	b.effect(OpStoreVN, off, append(b.address(p, i), n, b.Splat(x))...)
 }
 
+// MMA8 adds to c, 16*tiles columns of rows rows, the product of a and b over k groups of four bytes. Only targets with Tiles have it.
+func (b *Builder) MMA8(c, x, y, k, rows *Value, s Strides, tiles int64) {
+	want := [...]Type{{I32, Pointer}, {I8, Pointer}, {I8, Pointer}, {Elem: I64}, {Elem: I64}}
+	for i, v := range []*Value{c, x, y, k, rows} {
+		if v.Type != want[i] {
+			b.fail("operand %d of mma8 is %v, not %v", i+1, v.Type, want[i])
+		}
+	}
+	b.effect(OpMMA8, tiles, c, x, y, k, rows)
+	b.cur.Body[len(b.cur.Body)-1].Strides = s
+}
+
 // Prefetch asks for the cache line of p[i + off].
 func (b *Builder) Prefetch(p, i *Value, off int64) { b.effect(OpPrefetch, off, b.address(p, i)...) }
 
@@ -84,7 +98,7 @@ func (b *Builder) For(lo, hi *Value, step int64, carry []*Value, body func(i *Va
 		in.Results = append(in.Results, b.value(c.Type, in))
 	}
 	b.cur.Body = append(b.cur.Body, in)
-	return in.Results
+	return slices.Clone(in.Results)
 }
 
 // If is a uniform branch. els may be nil when nothing is yielded.
@@ -104,7 +118,7 @@ func (b *Builder) If(cond *Value, then, els func() []*Value) []*Value {
 		in.Results = append(in.Results, b.value(y.Type, in))
 	}
 	b.cur.Body = append(b.cur.Body, in)
-	return in.Results
+	return slices.Clone(in.Results)
 }
 
 func (b *Builder) param(t Type, r *Region) *Value {

@@ -4,33 +4,40 @@ import "math"
 
 // execs says for each op what does it, chosen by the types of the instruction. Loops and branches are jumps, which the compiler places; a prefetch is nothing.
 var execs = [numOps]func(in *Instr) exec{
-	OpConst:     func(in *Instr) exec { return byElem(in.Results[0], constF, constI, constL) },
-	OpParam:     one(func(f *frame, in *inst) { f.p[in.d] = pointer{f.params[in.imm].Space, f.args[in.imm]} }),
-	OpScratch:   one(func(f *frame, in *inst) { f.p[in.d] = pointer{teamScratch, in.imm} }),
-	OpTile:      system(sysTile),
-	OpRows:      system(sysRows),
-	OpSeqs:      system(sysSeqs),
-	OpOuts:      system(sysOuts),
-	OpMember:    system(sysMember),
-	OpMembers:   system(sysMembers),
-	OpLane:      one(lane),
-	OpOffset:    one(offset),
-	OpAdd:       byOperand(addF, binI(func(x, y int32) int32 { return x + y }), binL(func(x, y int64) int64 { return x + y })),
-	OpSub:       byOperand(subF, binI(func(x, y int32) int32 { return x - y }), binL(func(x, y int64) int64 { return x - y })),
-	OpMul:       byOperand(mulF, binI(func(x, y int32) int32 { return x * y }), binL(func(x, y int64) int64 { return x * y })),
-	OpDiv:       byOperand(binF(func(x, y float32) float32 { return x / y }), divI, divL),
-	OpRem:       byOperand(nil, remI, remL),
-	OpMin:       byOperand(binF(min32), binI(func(x, y int32) int32 { return min(x, y) }), binL(func(x, y int64) int64 { return min(x, y) })),
-	OpMax:       byOperand(binF(max32), binI(func(x, y int32) int32 { return max(x, y) }), binL(func(x, y int64) int64 { return max(x, y) })),
-	OpAnd:       byOperand(nil, binI(func(x, y int32) int32 { return x & y }), binL(func(x, y int64) int64 { return x & y })),
-	OpOr:        byOperand(nil, binI(func(x, y int32) int32 { return x | y }), binL(func(x, y int64) int64 { return x | y })),
-	OpXor:       byOperand(nil, binI(func(x, y int32) int32 { return x ^ y }), binL(func(x, y int64) int64 { return x ^ y })),
-	OpShl:       byOperand(nil, shift(func(x int32, n int64) int32 { return x << n }), func(f *frame, in *inst) { f.l[in.d] = f.l[in.a] << in.imm }),
-	OpShr:       byOperand(nil, shift(func(x int32, n int64) int32 { return x >> n }), func(f *frame, in *inst) { f.l[in.d] = f.l[in.a] >> in.imm }),
+	OpConst:   func(in *Instr) exec { return byElem(in.Results[0], constF, constI, constL) },
+	OpParam:   one(func(f *frame, in *inst) { f.p[in.d] = pointer{f.params[in.imm].Space, f.args[in.imm]} }),
+	OpScratch: one(func(f *frame, in *inst) { f.p[in.d] = pointer{teamScratch, in.imm} }),
+	OpTile:    system(sysTile),
+	OpRows:    system(sysRows),
+	OpSeqs:    system(sysSeqs),
+	OpOuts:    system(sysOuts),
+	OpMember:  system(sysMember),
+	OpMembers: system(sysMembers),
+	OpLane:    one(lane),
+	OpOffset:  one(offset),
+	OpAdd:     byOperand(addF, binI(func(x, y int32) int32 { return x + y }), binL(func(x, y int64) int64 { return x + y })),
+	OpSub:     byOperand(subF, binI(func(x, y int32) int32 { return x - y }), binL(func(x, y int64) int64 { return x - y })),
+	OpMul:     byOperand(mulF, binI(func(x, y int32) int32 { return x * y }), binL(func(x, y int64) int64 { return x * y })),
+	OpDiv:     byOperand(binF(func(x, y float32) float32 { return x / y }), divI, divL),
+	OpRem:     byOperand(nil, remI, remL),
+	OpMin:     byOperand(binF(min32), binI(func(x, y int32) int32 { return min(x, y) }), binL(func(x, y int64) int64 { return min(x, y) })),
+	OpMax:     byOperand(binF(max32), binI(func(x, y int32) int32 { return max(x, y) }), binL(func(x, y int64) int64 { return max(x, y) })),
+	OpAnd:     byOperand(nil, binI(func(x, y int32) int32 { return x & y }), binL(func(x, y int64) int64 { return x & y })),
+	OpOr:      byOperand(nil, binI(func(x, y int32) int32 { return x | y }), binL(func(x, y int64) int64 { return x | y })),
+	OpXor:     byOperand(nil, binI(func(x, y int32) int32 { return x ^ y }), binL(func(x, y int64) int64 { return x ^ y })),
+	OpShl:     byOperand(nil, shift(func(x int32, n int64) int32 { return x << n }), func(f *frame, in *inst) { f.l[in.d] = f.l[in.a] << in.imm }),
+	OpShr:     byOperand(nil, shift(func(x int32, n int64) int32 { return x >> n }), func(f *frame, in *inst) { f.l[in.d] = f.l[in.a] >> in.imm }),
+	OpShrl: byOperand(nil, shift(func(x int32, n int64) int32 { return int32(uint32(x) >> n) }),
+		func(f *frame, in *inst) { f.l[in.d] = int64(uint64(f.l[in.a]) >> in.imm) }),
 	OpNeg:       byOperand(unF(neg32), unI(func(x int32) int32 { return -x }), func(f *frame, in *inst) { f.l[in.d] = -f.l[in.a] }),
 	OpAbs:       byOperand(unF(abs32), nil, nil),
 	OpSqrt:      byOperand(unF(sqrt32), nil, nil),
 	OpFMA:       byOperand(fmaF, nil, nil),
+	OpDot4:      one(dot4),
+	OpDot4U:     one(dot4u),
+	OpDot2:      one(dot2),
+	OpByte16:    one(byte16),
+	OpSwap:      byOperand(swapF, swapI, nil),
 	OpCmp:       func(in *Instr) exec { return compareExec(Pred(in.Imm), in) },
 	OpSelect:    selectExec,
 	OpRound:     one(conv(arenaF, arenaI, round32)),
@@ -46,6 +53,7 @@ var execs = [numOps]func(in *Instr) exec{
 	OpStore:     store,
 	OpStoreV:    store,
 	OpStoreVN:   store,
+	OpMMA8:      one(mma8),
 	OpPrefetch:  nil,
 	OpReduceAdd: one(reduction(func(x, y float32) float32 { return x + y })),
 	OpReduceMax: one(reduction(max32)),
@@ -77,6 +85,20 @@ func constL(f *frame, in *inst) { f.l[in.d] = in.imm }
 
 func system(i int) func(*Instr) exec {
 	return one(func(f *frame, in *inst) { f.l[in.d] = f.sys[i] })
+}
+
+func swapF(f *frame, in *inst) {
+	x, d := f.f[in.a:][:in.n], f.f[in.d:][:in.n]
+	for l := range d {
+		d[l] = x[l^int(in.imm)]
+	}
+}
+
+func swapI(f *frame, in *inst) {
+	x, d := f.i[in.a:][:in.n], f.i[in.d:][:in.n]
+	for l := range d {
+		d[l] = x[l^int(in.imm)]
+	}
 }
 
 func lane(f *frame, in *inst) {

@@ -120,9 +120,14 @@ func (f *frame) address(in *inst, n int64, write bool) []byte {
 }
 
 func (f *frame) elements(in *inst, p pointer, i, n int64, write bool) []byte {
+	return f.sized(in, p, in.size, i, n, write)
+}
+
+// sized gives elements of a size that need not be the instruction's.
+func (f *frame) sized(in *inst, p pointer, size, i, n int64, write bool) []byte {
 	mem := f.mem.bytes[p.space]
-	from := p.off + i*in.size
-	to := from + n*in.size
+	from := p.off + i*size
+	to := from + n*size
 	if i < -farIndex || i > farIndex || from < 0 || to > int64(len(mem)) {
 		name := "team scratch"
 		if p.space < numSpaces {

@@ -115,12 +115,12 @@ func testPrograms(t testing.TB, lanes int) []*Program {
 	tg := target(lanes)
 	team := tg
 	team.Members = 4
-	return []*Program{
+	return append([]*Program{
 		program(saxpy(t, tg), tg, Grid{Panels: 1}, 0, 64),
 		program(rowSum(t, tg), tg, Grid{Panels: 1, By: ByRowBlocks, Block: 1}, 0, 0),
 		program(matmul(t, tg, 7), tg, Grid{Panels: 1, By: ByRowBlocks, Block: 1}, 0, 0, 8192),
 		program(team4(t, team), team, Grid{Panels: 3}, 128),
-	}
+	}, dotPrograms(t, lanes)...)
 }
 
 func putFloats(b []byte, xs []float32) {

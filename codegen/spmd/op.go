@@ -29,10 +29,16 @@ const (
 	OpXor
 	OpShl
 	OpShr
+	OpShrl
 	OpNeg
 	OpAbs
 	OpSqrt
 	OpFMA
+	OpDot4
+	OpDot4U
+	OpDot2
+	OpByte16
+	OpSwap
 	OpCmp
 	OpSelect
 	OpRound
@@ -48,6 +54,7 @@ const (
 	OpStore
 	OpStoreV
 	OpStoreVN
+	OpMMA8
 	OpPrefetch
 	OpReduceAdd
 	OpReduceMax
@@ -88,6 +95,10 @@ const (
 	immScratch           // bytes from the start of the team's scratch
 	immOffset            // elements
 	immShift             // bits
+	immMost              // the largest value that a byte can have
+	immByte              // 0 or 1
+	immLane              // a power of two below the number of lanes
+	immTiles             // squares of 16 columns; the strides belong to it
 	immPred              // Pred
 	immStep              // of a loop
 )
@@ -125,10 +136,16 @@ var ops = [numOps]struct {
 	OpXor:       {"xor", "x y", "T T -> T", "bool i32 i64 <bool> <i32>", noImm, "of bits, or of bools"},
 	OpShl:       {"shl", "x", "T -> T", "i32 i64 <i32>", immShift, "x shifted left by Imm bits"},
 	OpShr:       {"shr", "x", "T -> T", "i32 i64 <i32>", immShift, "x shifted right by Imm bits, sign kept"},
+	OpShrl:      {"shrl", "x", "T -> T", "i32 i64 <i32>", immShift, "x shifted right by Imm bits, zeros come in"},
 	OpNeg:       {"neg", "x", "T -> T", "i32 i64 f32 <i32> <f32>", noImm, "float: the sign bit turned; integer: 0 - x"},
 	OpAbs:       {"abs", "x", "T -> T", "f32 <f32>", noImm, "the sign bit cleared"},
 	OpSqrt:      {"sqrt", "x", "T -> T", "f32 <f32>", noImm, "IEEE"},
 	OpFMA:       {"fma", "x y z", "T T T -> T", "f32 <f32>", noImm, "x*y + z with one rounding"},
+	OpDot4:      {"dot4", "acc a b", "<i32> <i32> <i32> -> <i32>", "", noImm, "acc + the sum of the products of the four bytes of a and b, all signed and not -128; exact, and wraps"},
+	OpDot4U:     {"dot4u", "acc a b", "<i32> <i32> <i32> -> <i32>", "", immMost, "the same with a's bytes unsigned, none above Imm (1..255), and b's signed, -128 too"},
+	OpDot2:      {"dot2", "acc a b", "<i32> <i32> <i32> -> <i32>", "", noImm, "acc + the sum of the products of the two 16-bit halves of a and b, all signed; exact, and wraps"},
+	OpByte16:    {"byte16", "x", "T -> T", "i32 <i32>", immByte, "each 16-bit half of x becomes its byte Imm (0 low, 1 high), sign kept"},
+	OpSwap:      {"swap", "x", "T -> T", "<i32> <f32>", immLane, "lane l gets lane l xor Imm, a power of two below the number of lanes"},
 	OpCmp:       {"cmp", "x y", "T T -> bool:T", "i32 i64 f32 <i32> <f32>", immPred, "predicate Imm; with NaN all are false but ne"},
 	OpSelect:    {"select", "c x y", "C T T -> T", "bool i32 i64 f32 <bool> <i32> <f32>", noImm, "c ? x : y; c uniform or varying"},
 	OpRound:     {"round", "x", "T -> i32:T", "f32 <f32>", noImm, "to integer, half to even; undefined outside of i32's range (callers clamp)"},
@@ -144,6 +161,7 @@ var ops = [numOps]struct {
 	OpStore:     {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
 	OpStoreV:    {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:   {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
+	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g][n][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
 	OpPrefetch:  {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
 	OpReduceAdd: {"reduceadd", "x...", "<f32>... -> f32", "", noImm, "the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
 	OpReduceMax: {"reducemax", "x...", "<f32>... -> f32", "", noImm, "max of 16 lanes in the same order"},

@@ -65,7 +65,9 @@ func TestOpsRun(t *testing.T) {
 	for _, c := range uniformOps {
 		walk(c.kernel(t).Body)
 	}
-	run[OpLane], run[OpGather], run[OpReduceMax] = true, true, true // TestGather, TestReduce
+	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap} { // TestGather, TestReduce, TestSwap
+		run[o] = true
+	}
 	for o := range numOps {
 		if !run[o] {
 			t.Errorf("no test runs %v", o)
@@ -155,6 +157,11 @@ var laneOps = append([]laneOp{
 	intOp("shl 0", 1, func(x, _, _ int32) int32 { return x }),
 	intOp("shl 31", 1, func(x, _, _ int32) int32 { return x << 31 }),
 	intOp("shr 1", 1, func(x, _, _ int32) int32 { return x >> 1 }),
+	intOp("byte16 0", 1, func(x, _, _ int32) int32 { return int32(int8(x>>16))*65536 + int32(int8(x))&0xffff }),
+	intOp("byte16 1", 1, func(x, _, _ int32) int32 { return x>>24*65536 + int32(int16(x))>>8&0xffff }),
+	intOp("shrl 0", 1, func(x, _, _ int32) int32 { return x }),
+	intOp("shrl 4", 1, func(x, _, _ int32) int32 { return int32(uint32(x) / 16) }),
+	intOp("shrl 31", 1, func(x, _, _ int32) int32 { return int32(uint32(x) >> 31) }),
 	intOp("shr 31", 1, func(x, _, _ int32) int32 { return x >> 31 }),
 }, concat(
 	cmpOp("eq", func(x, y float32) bool { return x == y }, func(x, y int32) bool { return x == y }),

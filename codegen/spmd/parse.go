@@ -300,6 +300,12 @@ func (p *parser) operands(in *Instr) {
 		p.constant(in)
 	case noImm:
 		in.Args = p.uses()
+	case immTiles:
+		in.Args = p.uses()
+		p.expect("strides")
+		in.Strides = Strides{C: p.integer(), A: p.integer(), B: p.integer()}
+		p.expect("tiles")
+		in.Imm = p.integer()
 	default:
 		in.Args = p.uses()
 		in.Imm = p.integer()

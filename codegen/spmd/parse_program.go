@@ -1,6 +1,9 @@
 package spmd
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // ParseProgram reads the text of a program. What it gives is well formed as text only: Verify says whether it means something.
 func ParseProgram(text string) (*Program, error) {
@@ -88,6 +91,7 @@ func (p *parser) header(prog *Program) {
 		p.expect(f.word)
 		*f.to = p.smallInt()
 	}
+	p.bytes(t)
 	p.endLine()
 	for _, line := range [][]struct {
 		words []string
@@ -103,6 +107,20 @@ func (p *parser) header(prog *Program) {
 		}
 		p.endLine()
 	}
+}
+
+// bytes reads what a target has for products of bytes.
+func (p *parser) bytes(t *Target) {
+	if p.accept("dot") {
+		word := p.want(tokName, "signed or unsigned")
+		i := slices.Index(dots[:], word)
+		if i < 0 {
+			p.fail("unknown product of bytes %q", word)
+			return
+		}
+		t.Dot = Dot(i)
+	}
+	t.Tiles = p.accept("tiles")
 }
 
 func (p *parser) launch() (l Launch, name string) {

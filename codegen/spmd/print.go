@@ -128,6 +128,9 @@ func (w *printer) head(in *Instr) {
 		w.constant(in)
 	case noImm:
 		w.values(" ", in.Args)
+	case immTiles:
+		w.values(" ", in.Args)
+		w.f(" strides %d %d %d tiles %d", in.Strides.C, in.Strides.A, in.Strides.B, in.Imm)
 	default:
 		w.values(" ", in.Args)
 		w.f(" %d", in.Imm)

@@ -5,7 +5,14 @@ func (p *Program) String() string {
 	var w printer
 	t := p.Target
 	w.f("program %s {\n", printName(p.Name))
-	w.f("  target %s lanes %d registers %d l1 %d l2 %d members %d\n", printName(t.Name), t.Lanes, t.Registers, t.L1, t.L2, t.Members)
+	w.f("  target %s lanes %d registers %d l1 %d l2 %d members %d", printName(t.Name), t.Lanes, t.Registers, t.L1, t.L2, t.Members)
+	if t.Dot != DotSigned {
+		w.f(" dot %v", t.Dot)
+	}
+	if t.Tiles {
+		w.WriteString(" tiles")
+	}
+	w.WriteString("\n")
 	w.f("  bytes weights %d work %d team %d slot %d\n", p.WeightBytes, p.WorkBytes, p.TeamBytes, p.SlotBytes)
 	w.f("  logits stride %d vocab %d\n", p.LogitsStride, p.Vocab)
 	w.f("  max rows %d seqs %d\n", p.MaxRows, p.MaxSeqs)

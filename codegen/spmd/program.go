@@ -1,5 +1,7 @@
 package spmd
 
+import "fmt"
+
 // Target is what a kernel's builder may know of the machine: facts, not names.
 type Target struct {
 	Name      string // "x86-64-v3", "x86-64-v4", "sm_80"
@@ -7,6 +9,25 @@ type Target struct {
 	Registers int    // varying registers
 	L1, L2    int    // bytes of data cache of one worker
 	Members   int    // warps in a team; 1 on a CPU
+	Dot       Dot    // which product of bytes is the fast one
+	Tiles     bool   // there is mma8
+}
+
+// Dot is which product of four bytes a machine has an instruction for. It has the other one too, at two or three times the cost.
+type Dot uint8
+
+const (
+	DotSigned   Dot = iota // dot4; for three rows and more dot2, of rows that byte16 has prepared
+	DotUnsigned            // dot4u
+)
+
+var dots = [...]string{"signed", "unsigned"}
+
+func (d Dot) String() string {
+	if int(d) < len(dots) {
+		return dots[d]
+	}
+	return fmt.Sprintf("dot(%d)", uint8(d))
 }
 
 // GridBy says what the tiles of a launch are counted by, beside its panels.

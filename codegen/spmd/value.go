@@ -81,10 +81,14 @@ type Value struct {
 type Instr struct {
 	Op      Op
 	Args    []*Value
-	Imm     int64 // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset
+	Imm     int64   // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset; dot4u: largest byte; mma8: tiles
+	Strides Strides // mma8
 	Results []*Value
 	Regions []*Region // for: body; if: then, else
 }
+
+// Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b.
+type Strides struct{ C, A, B int64 }
 
 // Region is a block of instructions with parameters, ended by the values that it yields.
 type Region struct {

@@ -4,6 +4,9 @@ import "math"
 
 // immediate checks Imm by what the op table says it is.
 func (v *verifier) immediate(in *Instr) {
+	if in.Op != OpMMA8 && in.Strides != (Strides{}) {
+		v.at(in, "has no strides")
+	}
 	switch ops[in.Op].imm {
 	case noImm:
 		if in.Imm != 0 {
@@ -29,10 +32,43 @@ func (v *verifier) immediate(in *Instr) {
 		if bits := 8 * in.Args[0].Type.Elem.Bytes(); in.Imm < 0 || in.Imm >= bits {
 			v.at(in, "shift by 0..%d bits is wanted", bits-1)
 		}
+	case immMost:
+		if in.Imm < 1 || in.Imm > 255 {
+			v.at(in, "the largest byte is %d, not in 1..255", in.Imm)
+		}
+	case immByte:
+		if in.Imm != 0 && in.Imm != 1 {
+			v.at(in, "byte 0 or 1 is wanted")
+		}
+	case immLane:
+		if in.Imm < 1 || in.Imm >= int64(v.k.Lanes) || in.Imm&(in.Imm-1) != 0 {
+			v.at(in, "a power of two below %d lanes is wanted", v.k.Lanes)
+		}
+	case immTiles:
+		v.tiles(in)
 	case immPred:
 		if in.Imm < 0 || in.Imm >= int64(len(preds)) {
 			v.at(in, "unknown predicate")
 		}
+	}
+}
+
+// tiles checks the form of an mma8: rows must not overlap, and groups of four bytes stay whole.
+func (v *verifier) tiles(in *Instr) {
+	if in.Imm < 1 || in.Imm > 2 {
+		v.at(in, "1 or 2 tiles are wanted")
+		return
+	}
+	for _, s := range []struct {
+		name            string
+		n, least, whole int64
+	}{{"c", in.Strides.C, 16 * in.Imm, 1}, {"a", in.Strides.A, 4, 4}, {"b", in.Strides.B, 64 * in.Imm, 4}} {
+		if s.n < s.least || s.n > maxStride || s.n%s.whole != 0 {
+			v.at(in, "stride %d of %s: wanted is a multiple of %d in %d..%d", s.n, s.name, s.whole, s.least, int64(maxStride))
+		}
+	}
+	if rows, ok := in.Args[4].Const(); ok && (rows < 1 || rows > 16) {
+		v.at(in, "%d rows: 1..16 are wanted", rows)
 	}
 }
 
@@ -59,7 +95,7 @@ func (v *verifier) pointers(in *Instr) {
 		v.origin[in.Results[0]] = teamScratch
 	case OpOffset:
 		v.origin[in.Results[0]] = v.origin[in.Args[0]]
-	case OpStore, OpStoreV, OpStoreVN:
+	case OpStore, OpStoreV, OpStoreVN, OpMMA8:
 		switch s := v.origin[in.Args[0]]; s {
 		case Work, State, Logits, teamScratch:
 		default:

@@ -38,6 +38,7 @@ func (v *programVerifier) memory() {
 		{"most rows of a step", p.MaxRows, 1, maxRows},
 		{"most sequences of a step", p.MaxSeqs, 1, maxRows},
 		{"members of a team", int64(p.Target.Members), 1, 32},
+		{"product of bytes", int64(p.Target.Dot), 0, int64(len(dots) - 1)},
 	} {
 		if n.n < n.least || n.n > n.top {
 			v.fail("%s: %d is not in %d..%d", n.name, n.n, n.least, n.top)
@@ -70,8 +71,25 @@ func (v *programVerifier) kernels() {
 		}
 		if err := k.Verify(); err != nil {
 			v.add("%w", err)
+		} else if in := k.Body.find(OpMMA8); in != nil && !v.p.Target.Tiles {
+			v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
 		}
 	}
+}
+
+// find gives the first instruction with an op, nil if there is none.
+func (r *Region) find(op Op) *Instr {
+	for _, in := range r.Body {
+		if in.Op == op {
+			return in
+		}
+		for _, inner := range in.Regions {
+			if found := inner.find(op); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 func (v *programVerifier) phase(i int) {

@@ -7,7 +7,9 @@
 //
 //	f32.go   fused multiply-add, rounding, minimum and maximum as the machine has them
 //	math.go  exp, softplus, sigmoid, SiLU: polynomials with their error in ulp
+//	activation.go  tanh, erf and GELU, made of these
 //	sum.go   sums in sixteen lanes, which come out the same whatever the width of the machine's vectors
+//	chain.go sums of products in one lane, one FMA after the other
 package f32
 
 import "math"

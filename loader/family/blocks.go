@@ -33,9 +33,16 @@ type backbone struct {
 // at names a value of the layer at hand.
 func (g *graph) at(role string) string { return g.layer + role }
 
+// weightRoles is what quantization schemes call the weights of a mixer. What is cut out of a weight, or computed from it, is for the same.
+// Norms and the biases of linears have no role: they stay as they are.
+var weightRoles = map[string]string{
+	"in_proj": "ssm.in_proj", "conv1d": "ssm.conv", "x_proj": "ssm.x_proj", "dt_proj": "ssm.dt_proj", "out_proj": "ssm.out_proj",
+	"A_log": "ssm.params", "D": "ssm.params", "dt_proj.bias": "ssm.params", "dt_bias": "ssm.params", "conv1d.bias": "ssm.params",
+}
+
 // weight takes a tensor of the layer at hand; the value is named for the tensor's leaf: layers.3.in_proj.
-func (g *graph) weight(role, leaf string, shape ...int) *ir.Value {
-	return g.c.weight(g.Builder, g.at(role), g.tensor+leaf, shape...)
+func (g *graph) weight(leaf, tensor string, shape ...int) *ir.Value {
+	return g.Mark(weightRoles[leaf], g.c.weight(g.Builder, g.at(leaf), g.tensor+tensor, shape...))
 }
 
 // build makes the whole model: embedding, layers h = h + mixer(norm(h)), final norm, head.
@@ -48,29 +55,29 @@ func (bb *backbone) build(c *checkpoint, mixer func(g *graph, n *ir.Value) *ir.V
 	if other := "backbone.embedding.weight"; c.has(other) && !c.has(embedding) {
 		embedding = other
 	}
-	table := c.weight(g.Builder, "w.embed", embedding, bb.vocab, bb.width)
+	table := g.Mark("embed", c.weight(g.Builder, "w.embed", embedding, bb.vocab, bb.width))
 	head := table
 	if name := "lm_head.weight"; bb.tied {
 		c.use(name, table)
 	} else if c.has(name) { // a file without a head is tied, whatever its configuration says
-		head = c.weight(g.Builder, "w.head", name, bb.vocab, bb.width)
+		head = g.Mark("head", c.weight(g.Builder, "w.head", name, bb.vocab, bb.width))
 	}
 
 	g.From(embedding)
-	h := g.Gather("embed", table, ids)
+	h := g.Mark("stream", g.Gather("embed", table, ids))
 	for i := range bb.layers {
 		if c.hopeless() {
 			break
 		}
 		g.layer, g.tensor = fmt.Sprintf("layers.%d.", i), fmt.Sprintf("backbone.layers.%d.", i)
-		n := g.norm(bb.norm, g.at("n"), g.at("norm"), g.tensor+"norm", h, bb.width)
+		n := g.Mark("norm.out", g.norm(bb.norm, g.at("n"), g.at("norm"), g.tensor+"norm", h, bb.width))
 		out := mixer(g, n)
 		g.From(g.tensor + "mixer")
-		h = g.Binary(ir.OpAdd, g.at("h"), h, out)
+		h = g.Mark("stream", g.Binary(ir.OpAdd, g.at("h"), h, out))
 	}
 	g.From("rows whose logits are wanted")
-	h = g.Gather("last", h, outs)
-	h = g.norm(bb.norm, "final_norm", "w.final_norm", "backbone.norm_f", h, bb.width)
+	h = g.Mark("stream", g.Gather("last", h, outs))
+	h = g.Mark("head.in", g.norm(bb.norm, "final_norm", "w.final_norm", "backbone.norm_f", h, bb.width))
 	g.From(head.From)
 	g.Return(g.Linear("logits", h, head, nil))
 
@@ -123,10 +130,16 @@ func (g *graph) filters(bias bool, channels, k int) (w, b *ir.Value) {
 	return g.Reshape(g.at("conv1d.taps"), w, ir.Dim(channels), ir.Dim(k)), b
 }
 
-// conv convolves x with its own window of inputs, and applies the activation.
+// conv convolves x with its own window of inputs, and applies the activation. What is convolved is ssm.x; in Mamba-2, which convolves what will
+// be B and C as well, these are its parts ssm.x.B and ssm.x.C.
 func (g *graph) conv(role, out, state string, act activation, x, w, b *ir.Value, channels, k int) *ir.Value {
 	g.From(g.tensor + "mixer.conv1d.weight")
-	win := g.State(g.at(state), ir.F32, channels, k-1)
+	mark := "ssm.x"
+	if role != "x" {
+		mark += "." + role
+	}
+	g.Mark(mark, x)
+	win := g.Mark("conv.window", g.State(g.at(state), ir.F32, channels, k-1))
 	y, next := g.Conv(g.at(role+"_conv"), g.at(state+".next"), x, w, b, win)
 	g.Next(win, next)
 	return act.apply(g, g.at(out), y)
@@ -154,7 +167,7 @@ func (g *graph) clamp(name string, x *ir.Value, lo, hi float64) *ir.Value {
 // scan runs the recurrence with a new state.
 func (g *graph) scan(role string, a, b, c *ir.Value, shape ...int) *ir.Value {
 	g.From(g.tensor + "mixer")
-	h0 := g.State(g.at("ssm"), ir.F32, shape...)
+	h0 := g.Mark("ssm.state", g.State(g.at("ssm"), ir.F32, shape...))
 	y, next := g.Scan(g.at(role), g.at("ssm.next"), a, b, c, h0)
 	g.Next(h0, next)
 	return y

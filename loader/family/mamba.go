@@ -64,10 +64,10 @@ func (m s6) build(g *graph, n *ir.Value) *ir.Value {
 	in := g.weight("in_proj", "mixer.in_proj.weight", 2*e, m.width)
 	inBias := g.bias(m.bias, "in_proj.bias", "mixer.in_proj.bias", 2*e)
 	x := g.linear("x", n, in, inBias, 0, e)
-	z := g.linear("z", n, in, inBias, e, 2*e)
+	z := g.Mark("ssm.z", g.linear("z", n, in, inBias, e, 2*e))
 
 	taps, convBias := g.filters(m.convBias, e, m.taps)
-	u := g.conv("x", "u", "conv", m.act, x, taps, convBias, e, m.taps)
+	u := g.Mark("ssm.u", g.conv("x", "u", "conv", m.act, x, taps, convBias, e, m.taps))
 
 	xp := g.weight("x_proj", "mixer.x_proj.weight", r+2*ns, e)
 	low := g.linear("r", u, xp, nil, 0, r)
@@ -79,10 +79,13 @@ func (m s6) build(g *graph, n *ir.Value) *ir.Value {
 		b = g.RMSNorm(g.at("B.norm"), b, nil, m.partNorm, 1)
 		c = g.RMSNorm(g.at("C.norm"), c, nil, m.partNorm, 1)
 	}
+	g.Mark("ssm.dt_in", low)
+	g.Mark("ssm.B", b)
+	g.Mark("ssm.C", c)
 	dtp := g.weight("dt_proj", "mixer.dt_proj.weight", e, r)
 	dtBias := g.weight("dt_proj.bias", "mixer.dt_proj.bias", e)
 	g.From(dtp.From)
-	dt := g.Unary(ir.OpSoftplus, g.at("dt"), g.Linear(g.at("dt_in"), low, dtp, dtBias))
+	dt := g.Unary(ir.OpSoftplus, g.at("dt"), g.Mark("ssm.dt", g.Linear(g.at("dt_in"), low, dtp, dtBias)))
 
 	y := m.recurrence(g, u, dt, b, c)
 	y = g.Binary(ir.OpMul, g.at("gated"), y, g.Unary(ir.OpSiLU, g.at("gate"), z))
@@ -90,7 +93,7 @@ func (m s6) build(g *graph, n *ir.Value) *ir.Value {
 	out := g.weight("out_proj", "mixer.out_proj.weight", m.width, e)
 	outBias := g.bias(m.bias, "out_proj.bias", "mixer.out_proj.bias", m.width)
 	g.From(out.From)
-	return g.Linear(g.at("out"), y, out, outBias)
+	return g.Linear(g.at("out"), g.Mark("ssm.y", y), out, outBias)
 }
 
 // recurrence is h = exp(dt A) h + dt B u; y = C h + D u, with h [E, N]. Exact for A, Euler for B.

@@ -77,7 +77,7 @@ func (m ssd) build(g *graph, n *ir.Value) *ir.Value {
 	q := d + 2*gn
 	in := g.weight("in_proj", "mixer.in_proj.weight", d+q+m.heads, m.width)
 	inBias := g.bias(m.bias, "in_proj.bias", "mixer.in_proj.bias", d+q+m.heads)
-	z := g.linear("z", n, in, inBias, 0, d)
+	z := g.Mark("ssm.z", g.linear("z", n, in, inBias, 0, d))
 	x := g.linear("x", n, in, inBias, d, 2*d)
 	b := g.linear("B_in", n, in, inBias, 2*d, 2*d+gn)
 	c := g.linear("C_in", n, in, inBias, 2*d+gn, d+q)
@@ -87,9 +87,9 @@ func (m ssd) build(g *graph, n *ir.Value) *ir.Value {
 		w, bias := g.rows(taps, lo, hi), g.rows(convBias, lo, hi)
 		return g.conv(role, out, "conv."+role, m.act, v, w, bias, hi-lo, m.taps)
 	}
-	u := part("x", "u", x, 0, d)
-	b = part("B", "B", b, d, d+gn)
-	c = part("C", "C", c, d+gn, q)
+	u := g.Mark("ssm.u", part("x", "u", x, 0, d))
+	b = g.Mark("ssm.B", part("B", "B", b, d, d+gn))
+	c = g.Mark("ssm.C", part("C", "C", c, d+gn, q))
 
 	dt := m.timeStep(g, n, in, inBias, d+q)
 	y := m.gate(g, m.recurrence(g, u, dt, b, c), z)
@@ -97,7 +97,7 @@ func (m ssd) build(g *graph, n *ir.Value) *ir.Value {
 	out := g.weight("out_proj", "mixer.out_proj.weight", m.width, d)
 	outBias := g.bias(m.bias, "out_proj.bias", "mixer.out_proj.bias", m.width)
 	g.From(out.From)
-	return g.Linear(g.at("out"), y, out, outBias)
+	return g.Linear(g.at("out"), g.Mark("ssm.y", y), out, outBias)
 }
 
 // timeStep is dt [T, H]: the last rows of in_proj, the bias, softplus, and only then the limits.
@@ -110,7 +110,7 @@ func (m ssd) timeStep(g *graph, n, in, inBias *ir.Value, lo int) *ir.Value {
 	}
 	w := g.rows(in, lo, lo+m.heads)
 	g.From(bias.From)
-	dt := g.Unary(ir.OpSoftplus, g.at("dt"), g.Linear(g.at("dt_in"), n, w, bias))
+	dt := g.Unary(ir.OpSoftplus, g.at("dt"), g.Mark("ssm.dt", g.Linear(g.at("dt_in"), n, w, bias)))
 	return g.clamp(g.at("dt"), dt, m.lo, m.hi)
 }
 

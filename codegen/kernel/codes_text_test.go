@@ -1,0 +1,127 @@
+package kernel
+
+// mamba8 is one layer of Mamba-1 as the w8a8 scheme leaves it: codes of eight bits around every product, float32 in the scan.
+const mamba8 = `module "mamba" vocab=<D> {
+  weight %embed: i8[<V>, <D>]
+  weight %embed.s: f32[<V>, 1]
+  weight %wx: i8[<E>, <D>]
+  weight %mx: f32[<E>]
+  weight %wz: i8[<E>, <D>]
+  weight %mz: f32[<E>]
+  weight %taps: i8[<E>, <K>]
+  weight %mc: f32[<E>]
+  weight %bc: f32[<E>]
+  weight %wr: i8[<R>, <E>]
+  weight %mr: f32[<R>]
+  weight %wB: i8[<N>, <E>]
+  weight %mB: f32[<N>]
+  weight %wC: i8[<N>, <E>]
+  weight %mC: f32[<N>]
+  weight %wdt: i8[<E>, <R>]
+  weight %sdt: f32[<E>]
+  weight %dt.b: f32[<E>]
+  weight %A: f32[<E>, <N>]
+  weight %skip: f32[<E>]
+  weight %wo: i8[<D>, <E>]
+  weight %mo: f32[<D>]
+  weight %w4: i4[<D>, <E>]
+  weight %s4: f32[<D>, <GR>]
+  weight %signs: f32[<E>]
+  state %s.conv: i8[S, <E>, <K1>]
+  state %s.ssm: f32[S, <E>, <N>]
+  func step(%ids: i32[T], %outs: i32[O]) -> (f32[O, <D>]) {
+    group map g0 {
+      %codes = gather %embed %ids : i8[T, <D>]
+    }
+    group map g20 {
+      %rowscale = gather %embed.s %ids : f32[T, 1]
+    }
+    group map g1 {
+      %ef = cast %codes to=f32 : f32[T, <D>]
+      %h0 = mul %ef %rowscale : f32[T, <D>]
+    }
+    group map g2 {
+      %n = rmsnorm %h0 _ eps=1e-5 groups=1 : f32[T, <D>]
+      %n.q = quantize %n inv=31.5 : i8[T, <D>]
+    }
+    group contract g3 {
+      %x.acc = linear %n.q %wx : i32[T, <E>]
+      %x.f = cast %x.acc to=f32 : f32[T, <E>]
+      %x.m = mul %x.f %mx : f32[T, <E>]
+      %x.q = quantize %x.m inv=0.03 : i8[T, <E>]
+      %xc, %win = conv %x.q %taps _ %s.conv : i32[T, <E>], i8[S, <E>, <K1>]
+      %c.f = cast %xc to=f32 : f32[T, <E>]
+      %c.m = fma %c.f %mc %bc : f32[T, <E>]
+      %u = silu %c.m : f32[T, <E>]
+      %u.q = quantize %u inv=2.5 : i8[T, <E>]
+    }
+    group contract g4 {
+      %z.acc = linear %n.q %wz : i32[T, <E>]
+      %z.f = cast %z.acc to=f32 : f32[T, <E>]
+      %z.m = mul %z.f %mz : f32[T, <E>]
+      %z.q = quantize %z.m inv=0.02 : i8[T, <E>]
+    }
+    group contract g5 {
+      %r.acc = linear %u.q %wr : i32[T, <R>]
+      %r.f = cast %r.acc to=f32 : f32[T, <R>]
+      %rr = mul %r.f %mr : f32[T, <R>]
+    }
+    group contract g6 {
+      %B.acc = linear %u.q %wB : i32[T, <N>]
+      %B.f = cast %B.acc to=f32 : f32[T, <N>]
+      %B = mul %B.f %mB : f32[T, <N>]
+    }
+    group contract g7 {
+      %C.acc = linear %u.q %wC : i32[T, <N>]
+      %C.f = cast %C.acc to=f32 : f32[T, <N>]
+      %C = mul %C.f %mC : f32[T, <N>]
+    }
+    group scan g8 {
+      %dt0 = linear %rr %wdt : f32[T, <E>]
+      %dt1 = fma %dt0 %sdt %dt.b : f32[T, <E>]
+      %dt = softplus %dt1 : f32[T, <E>]
+      %dt3 = reshape %dt shape=[T, <E>, 1] : f32[T, <E>, 1]
+      %dtA = mul %dt3 %A : f32[T, <E>, <N>]
+      %a = exp %dtA : f32[T, <E>, <N>]
+      %du = mul %dt %u : f32[T, <E>]
+      %du3 = reshape %du shape=[T, <E>, 1] : f32[T, <E>, 1]
+      %B3 = reshape %B shape=[T, 1, <N>] : f32[T, 1, <N>]
+      %b = mul %du3 %B3 : f32[T, <E>, <N>]
+      %C3 = reshape %C shape=[T, 1, <N>] : f32[T, 1, <N>]
+      %y, %ssm = scan %a %b %C3 %s.ssm : f32[T, <E>], f32[S, <E>, <N>]
+      %yd = fma %u %skip %y : f32[T, <E>]
+      %sz = const value=0.125 : f32[]
+      %zf = cast %z.q to=f32 : f32[T, <E>]
+      %zz = mul %zf %sz : f32[T, <E>]
+      %gate = silu %zz : f32[T, <E>]
+      %g = mul %yd %gate : f32[T, <E>]
+    }
+    group map g9 {
+      %yh = hadamard %g %signs blocks=<HB> m=<HM> k=<HK> : f32[T, <E>]
+      %y.q = quantize %yh inv=0.5 : i8[T, <E>]
+    }
+    group contract g10 {
+      %o.acc = linear %y.q %wo : i32[T, <D>]
+      %o.f = cast %o.acc to=f32 : f32[T, <D>]
+      %h1 = fma %o.f %mo %h0 : f32[T, <D>]
+    }
+    group contract g11 {
+      %o4 = linear %y.q %w4 _ %s4 group=32 : f32[T, <D>]
+      %h2 = add %h1 %o4 : f32[T, <D>]
+    }
+    group contract g12 {
+      %o5 = linear %g %w4 _ %s4 group=32 : f32[T, <D>]
+      %h3 = add %h2 %o5 : f32[T, <D>]
+    }
+    group map g13 {
+      %last = gather %h3 %outs : f32[O, <D>]
+    }
+    group map g14 {
+      %logits = rmsnorm %last _ eps=1e-5 groups=1 : f32[O, <D>]
+    }
+    return %logits
+    next %s.conv = %win
+    next %s.ssm = %ssm
+  }
+}
+`

@@ -1,0 +1,114 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
+)
+
+// TestSameBits runs the kernels in the interpreter and the graph in the float32 evaluator: logits and states must be equal to the bit. Mamba-2
+// is in it with sequences too short for a chunk, because a chunked scan rounds elsewhere.
+func TestSameBits(t *testing.T) {
+	for _, z := range []struct {
+		name, text string
+		sizes
+		rows []int
+	}{
+		{"one row", mamba, sizes{vocab: 1, d: 16, e: 32, n: 16, r: 1, taps: 4}, []int{1}},
+		{"odd", mamba, sizes{vocab: 37, d: 19, e: 37, n: 5, r: 3, taps: 3, bias: true}, []int{7, 1, 4}},
+		{"primes", mamba, sizes{vocab: 101, d: 13, e: 29, n: 17, r: 7, taps: 2}, []int{13, 5}},
+		{"fifteen", mamba, sizes{vocab: 15, d: 15, e: 15, n: 15, r: 15, taps: 4, bias: true}, []int{15, 16, 17}},
+		{"one channel", mamba, sizes{vocab: 3, d: 1, e: 1, n: 1, r: 1, taps: 2}, []int{2, 3}},
+		{"wide panels", mamba, sizes{vocab: 530, d: 24, e: 520, n: 3, r: 2, taps: 4}, []int{3, 60}},
+		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, ChunkRows - 1, 3}},
+		{"mamba2 groups", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 13}},
+		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{ChunkRows - 1}},
+		{"codes", mamba8, sizes{vocab: 9, d: 16, e: 64, n: 16, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 4}},
+		{"codes, odd", mamba8, sizes{vocab: 11, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{7, 2, 1}},
+		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
+		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
+		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},
+	} {
+		t.Run(z.name, func(t *testing.T) { sameBits(t, module(t, z.replace(z.text)), z.rows) })
+	}
+}
+
+// contractProducts writes the fma that the kernels make of an add and a product in one group.
+func contractProducts(m *ir.Module) *ir.Module {
+	m = m.Clone()
+	for _, op := range m.Func.Ops {
+		if op.Code != ir.OpAdd {
+			continue
+		}
+		for i, a := range op.Args {
+			if a.Def != nil && a.Def.Code == ir.OpMul && a.Def.Group == op.Group {
+				op.Code, op.Args = ir.OpFMA, []*ir.Value{a.Def.Args[0], a.Def.Args[1], op.Args[1-i]}
+				break
+			}
+		}
+	}
+	return m
+}
+
+func sameBits(t *testing.T, m *ir.Module, rows []int) {
+	plan, err := Build(m, targets, Options{MaxRows: 192})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := ir.RandomInputs[float32](m, 1, rows...)
+	total := in.SeqStart[len(rows)]
+	in.Outs = []int32{int32(total - 1), 0, int32(total / 2)}[:min(3, total)]
+	want, err := ir.Eval(contractProducts(m), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := spmd.StepInput{IDs: in.IDs, OutRow: in.Outs}
+	var states [][]float64
+	for i, at := range in.SeqStart {
+		step.SeqStart = append(step.SeqStart, int32(at))
+		if i > 0 {
+			step.SeqSlot = append(step.SeqSlot, int32(i-1))
+		}
+	}
+	for _, s := range in.States {
+		var wide []float64
+		for _, v := range s {
+			wide = append(wide, float64(v))
+		}
+		states = append(states, wide)
+	}
+	weights := packed(t, plan)
+	for _, p := range plan.Programs {
+		machine, err := spmd.NewMachine(p, weights, len(rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine.Memory[spmd.State] = slotData(plan, m.Func, states, len(rows), p.SlotBytes)
+		if err := machine.Step(p, step); err != nil {
+			t.Fatal(err)
+		}
+		for o := range in.Outs {
+			for c, x := range machine.Logits(p, o) {
+				if want := want.Returns[0].Data[o*int(p.Vocab)+c]; math.Float32bits(x) != math.Float32bits(want) {
+					t.Fatalf("%s: logits[%d, %d] = %x, evaluated %x", p.Target.Name, o, c, x, want)
+				}
+			}
+		}
+		forStates(plan, m.Func, len(rows), p.SlotBytes, func(state, at int, byteAt int64) {
+			name, next := m.Func.States[state].Name, want.NextStates[state]
+			if m.Func.States[state].State.DType == ir.I8 {
+				if got := int8(machine.Memory[spmd.State][byteAt]); int64(got) != next.Ints[at] {
+					t.Fatalf("%s: %s[%d] = %d, evaluated %d", p.Target.Name, name, at, got, next.Ints[at])
+				}
+				return
+			}
+			got := binary.LittleEndian.Uint32(machine.Memory[spmd.State][byteAt:])
+			if want := next.Data[at]; got != math.Float32bits(want) {
+				t.Fatalf("%s: %s[%d] = %x, evaluated %x", p.Target.Name, name, at, math.Float32frombits(got), want)
+			}
+		})
+	}
+}

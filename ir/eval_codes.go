@@ -1,0 +1,79 @@
+package ir
+
+import (
+	"math"
+
+	"github.com/ssmc/ssmc/internal/hadamard"
+)
+
+// evalQuantize multiplies, clamps, then rounds: the conversion cannot overflow, and NaN is the lowest code.
+func evalQuantize[F Float](c *call[F]) error {
+	x, inv, y := c.args[0], c.args[1], c.out[0]
+	lo, hi := F(-127), F(127)
+	if c.attrs.Full {
+		lo = -128
+	}
+	factor := func(int) F { return F(c.attrs.Inv) }
+	if inv != nil {
+		ix := broadcastIndex(inv.Shape, x.Shape)
+		factor = func(i int) F { return inv.Data[ix.at(i)] }
+	}
+	scaled := inv != nil || c.attrs.Inv != 0 && c.attrs.Inv != 1
+	for i, t := range x.Data {
+		if scaled {
+			t = F(t * factor(i))
+		}
+		if !(t > lo) {
+			t = lo
+		}
+		if !(t < hi) {
+			t = hi
+		}
+		y.Ints[i] = int64(math.RoundToEven(float64(t)))
+	}
+	return nil
+}
+
+func evalHadamard[F Float](c *call[F]) error {
+	x, signs, y := c.args[0], c.args[1], c.out[0]
+	h, err := hadamard.New(c.attrs.Blocks, c.attrs.M, c.attrs.K)
+	if err != nil {
+		return err
+	}
+	if c.attrs.Transposed {
+		h = h.Transpose()
+	}
+	copy(y.Data, x.Data)
+	n := h.N()
+	for at := 0; at < len(y.Data); at += n {
+		row := y.Data[at : at+n]
+		if !c.attrs.Transposed {
+			signs.flip(row)
+		}
+		hadamard.Sum(h, row)
+		if c.attrs.Transposed {
+			signs.flip(row)
+		}
+	}
+	return nil
+}
+
+// flip negates the elements of a row whose signs are negative; without signs it does nothing.
+func (x *Tensor[F]) flip(row []F) {
+	if x == nil {
+		return
+	}
+	for i := range row {
+		if x.negative(i) {
+			row[i] = -row[i]
+		}
+	}
+}
+
+// negative says whether an element has its sign bit set.
+func (x *Tensor[F]) negative(i int) bool {
+	if x.Data != nil {
+		return math.Signbit(float64(x.Data[i]))
+	}
+	return x.Ints[i] < 0
+}
