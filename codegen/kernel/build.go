@@ -59,7 +59,7 @@ type Kept struct {
 
 // Build plans a module whose ops are all in groups (passes.Run). All programs have the same phases, arguments and memory.
 func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
-	p, err := newPlanner(m, o)
+	p, err := newPlanner(m, targets, o)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,7 @@ func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
 type planner struct {
 	m            *ir.Module
 	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
+	lanes        int64     // of the widest target, at least 16: memory is the same for all
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
@@ -109,7 +110,7 @@ type weightKey struct {
 	pk packing
 }
 
-func newPlanner(m *ir.Module, o Options) (*planner, error) {
+func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error) {
 	elem, ok := weightModes[o.Weights]
 	if o.Weights == "" {
 		elem, ok = spmd.Bool, true
@@ -117,7 +118,11 @@ func newPlanner(m *ir.Module, o Options) (*planner, error) {
 	if !ok {
 		return nil, fmt.Errorf("weights %q: want as-is, f32 or bf16", o.Weights)
 	}
-	p := &planner{m: m, elem: elem, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+	lanes := int64(16)
+	for _, t := range targets {
+		lanes = max(lanes, int64(t.Lanes))
+	}
+	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
 		multiplied: map[*ir.Value]bool{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512

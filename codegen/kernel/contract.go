@@ -30,12 +30,12 @@ type contraction struct {
 }
 
 // panelWidth is the number of columns of a tile: 32 lets one row use two registers of 16 lanes, or four of 8; narrow layers get 16, so that
-// there are tiles for more than two workers.
-func panelWidth(n int64) int64 {
+// there are tiles for more than two workers, or as many as the widest target has lanes.
+func (p *planner) panelWidth(n int64) int64 {
 	if n >= 512 {
 		return 32
 	}
-	return 16
+	return p.lanes
 }
 
 // newContraction declares a contract group.
@@ -61,7 +61,7 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 	}
 	all := slices.Concat(c.before, c.outs)
 	c.n = elements(all[0])
-	c.panel = panelWidth(c.n)
+	c.panel = p.panelWidth(c.n)
 	switch {
 	case c.linear != nil:
 		fmt.Fprintf(&t.shape, "contract %d by %d:", c.n, c.panel)

@@ -32,7 +32,10 @@ func TestSameBits(t *testing.T) {
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},
 	} {
-		t.Run(z.name, func(t *testing.T) { sameBits(t, module(t, z.replace(z.text)), z.rows) })
+		t.Run(z.name, func(t *testing.T) {
+			sameBits(t, module(t, z.replace(z.text)), targets, z.rows)
+			sameBits(t, module(t, z.replace(z.text)), wide, z.rows)
+		})
 	}
 }
 
@@ -53,7 +56,7 @@ func contractProducts(m *ir.Module) *ir.Module {
 	return m
 }
 
-func sameBits(t *testing.T, m *ir.Module, rows []int) {
+func sameBits(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 	plan, err := Build(m, targets, Options{MaxRows: 192})
 	if err != nil {
 		t.Fatal(err)

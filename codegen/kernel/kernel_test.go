@@ -18,6 +18,9 @@ var targets = []spmd.Target{
 	{Name: "x86-64-v4+vnni", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1, Dot: spmd.DotUnsigned},
 }
 
+// wide is a target with 32 lanes, as a GPU has them: its panels are wider, so it has a plan of its own.
+var wide = []spmd.Target{{Name: "32 lanes", Lanes: 32, Registers: 64, L1: 32 << 10, L2: 1 << 20, Members: 1}}
+
 // module parses the text of a model and gives its weights data from their names.
 func module(t *testing.T, text string) *ir.Module {
 	t.Helper()
@@ -142,11 +145,14 @@ func TestAgainstEvaluator(t *testing.T) {
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{31, 32, 65}},
 		{"mamba2 wide head", mamba2, sizes{vocab: 17, d: 11, n: 17, taps: 2, heads: 2, p: 64, groups: 1}, []int{37}},
 	} {
-		t.Run(z.name, func(t *testing.T) { againstEvaluator(t, module(t, z.replace(z.text)), z.rows) })
+		t.Run(z.name, func(t *testing.T) {
+			againstEvaluator(t, module(t, z.replace(z.text)), targets, z.rows)
+			againstEvaluator(t, module(t, z.replace(z.text)), wide, z.rows)
+		})
 	}
 }
 
-func againstEvaluator(t *testing.T, m *ir.Module, rows []int) {
+func againstEvaluator(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 	plan, err := Build(m, targets, Options{MaxRows: 192})
 	if err != nil {
 		t.Fatal(err)

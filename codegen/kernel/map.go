@@ -148,7 +148,7 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 	v, d := int64(table.Weight.Shape[0]), int64(table.Weight.Shape[1])
 	l := rowMajor
 	if p.multiplied[table] { // a tied head: one copy, in the contraction's order
-		l = panels(panelWidth(v))
+		l = panels(p.panelWidth(v))
 	}
 	m.table = t.weight(table, packing{layout: l, elem: p.matrixElem(table.Weight)}, v, d)
 	return nil
@@ -159,7 +159,7 @@ func (m *rowMap) build(k *code) {
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		fetch := m.source(k, row)
 		if m.norm == nil {
-			m.columns(k, row, 0, roundUp(m.cols, 16), fetch, nil, m.then)
+			m.columns(k, row, 0, roundUp(m.cols, k.sixteen()), fetch, nil, m.then)
 			return nil
 		}
 		if m.butterfly != nil {
@@ -205,7 +205,7 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 
 // tail puts zeros behind the last column, where a table's next row lies.
 func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
-	if m.cols%16 == 0 {
+	if m.cols%k.sixteen() == 0 {
 		return x
 	}
 	last := k.Truncate(k.Sub(k.I(m.cols-off), col))
@@ -220,7 +220,7 @@ func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, after func(p *point) *spmd.Value, vs []*ir.Value) {
 	w := int64(k.Target.Lanes)
 	m.each(k, lo, n, func(col *spmd.Value, count *spmd.Value) {
-		for off := int64(0); off < 16; off += w {
+		for off := int64(0); off < k.sixteen(); off += w {
 			p := m.point(k, row, col, off, fetch)
 			if count != nil {
 				p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
@@ -233,10 +233,14 @@ func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd
 	})
 }
 
+// sixteen is the step of loops over columns: what the sums across lanes take in, or all lanes where there are more.
+func (k *code) sixteen() int64 { return max(16, int64(k.Target.Lanes)) }
+
 // each runs body for columns lo.. in steps of sixteen; count is how many of a last, partial step are meant, nil for whole ones.
 func (m *rowMap) each(k *code, lo, n int64, body func(col, count *spmd.Value)) {
-	whole := n / 16 * 16
-	k.For(k.I(lo), k.I(lo+whole), 16, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+	step := k.sixteen()
+	whole := n / step * step
+	k.For(k.I(lo), k.I(lo+whole), step, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		body(col, nil)
 		return nil
 	})
@@ -272,7 +276,7 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 	})
 	r := k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
 	if last { // whole vectors, into the padding behind the last column
-		n = roundUp(m.cols, 16) - lo
+		n = roundUp(m.cols, k.sixteen()) - lo
 	}
 	m.columns(k, row, lo, n, fetch, func(p *point) *spmd.Value {
 		x := k.eval(p, m.norm.Args[0])
@@ -299,7 +303,7 @@ func (m *rowMap) transform(k *code, row *spmd.Value, fetch func(*spmd.Value, int
 		k.putAll(p, m.first)
 		return k.eval(p, m.norm.Args[0])
 	})
-	m.columns(k, row, 0, roundUp(m.cols, 16), fetch, func(p *point) *spmd.Value { return k.LoadV(m.butterfly.buf, p.col, p.off) }, m.then)
+	m.columns(k, row, 0, roundUp(m.cols, k.sixteen()), fetch, func(p *point) *spmd.Value { return k.LoadV(m.butterfly.buf, p.col, p.off) }, m.then)
 }
 
 // sum folds the columns lo..lo+n-1 of the norm's operand, and stores the values of first on the way.

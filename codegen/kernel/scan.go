@@ -42,11 +42,11 @@ func (p *planner) newScan(g *ir.Group) ([]*task, error) {
 	t := newTask(g, g.Note)
 	var before []*task
 	if parts.P == 1 && parts.G == 1 && (parts.AState || parts.N == 1) {
-		r.panel = panelWidth(r.channels)
+		r.panel = p.panelWidth(r.channels)
 	} else if !parts.AState && parts.DTProj == nil {
 		r.heads = int64(parts.H)
 		r.head = r.channels / r.heads
-		r.pad = roundUp(r.head, 16)
+		r.pad = roundUp(r.head, p.lanes)
 		scores := p.newScores(g, r)
 		before = append(before, scores.task)
 		r.scores = t.read(scores.value)
