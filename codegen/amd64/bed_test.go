@@ -194,13 +194,13 @@ func (d *bed) context(t testing.TB, level int32, workers int) (*modelContext, re
 
 // levelsHere runs f for each level of the library that this CPU has; the others are skipped by name. model_level must have seen the same.
 func levelsHere(t *testing.T, lib *library, f func(t *testing.T, level int32, target spmd.Target)) {
-	best, want := lib.best(), -1
+	best, want := lib.best(), errLevel
 	for i, name := range lib.levels {
 		if len(lacking(rank(name))) == 0 {
 			want = i
 		}
 	}
-	if best != int32(want) || best < 0 {
+	if best != int32(want) {
 		t.Fatalf("model_level gives %d of %v, of which Go sees %d as the last that this CPU has", best, lib.levels, want)
 	}
 	for i, name := range lib.levels {

@@ -15,39 +15,13 @@ type matrices struct {
 	tiles   int64
 }
 
-// multiply adds the product of rows by groups groups to c, a row of 16*tiles columns each: by an mma8 where there are tiles, else by dot4.
 func (m matrices) multiply(k *body, c, groups, rows *val) {
-	if k.Target.Tiles {
-		k.MMA8(c, m.a, m.b, groups, rows, m.strides, m.tiles)
-		return
-	}
-	// The words of a and b through pointers to bytes: this is a test, and slow.
-	word := func(p, at *val) *val {
-		w := k.I32(0)
-		for i := range int64(4) {
-			w = k.Or(w, k.Shl(k.And(k.Load(p, at, i), k.I32(255)), 8*i))
-		}
-		return w
-	}
-	k.For(k.I(0), rows, 1, nil, func(row *val, _ []*val) []*val {
-		k.For(k.I(0), groups, 1, nil, func(g *val, _ []*val) []*val {
-			a := word(m.a, k.Add(k.Mul(row, k.I(m.strides.A)), k.Mul(g, k.I(4))))
-			k.For(k.I(0), k.I(16*m.tiles), 1, nil, func(n *val, _ []*val) []*val {
-				b := word(m.b, k.Add(k.Mul(g, k.I(m.strides.B)), k.Mul(n, k.I(4))))
-				at := k.Add(k.Mul(row, k.I(m.strides.C)), n)
-				sum := k.Dot4(k.Splat(k.Load(c, at, 0)), a, k.Splat(b))
-				k.StoreVN(c, at, 0, k.I(1), sum)
-				return nil
-			})
-			return nil
-		})
-		return nil
-	})
+	k.MMA8(c, m.a, m.b, groups, rows, m.strides, m.tiles)
 }
 
 // TestMMA multiplies in tiles of all heights and depths, with what is beyond a row, a column or a group in use by others or not mapped.
 func TestMMA(t *testing.T) {
-	checkBedOf(t, ByteNames(), "mma", func(t *testing.T, target spmd.Target) *bed {
+	checkBedOf(t, []string{"x86-64-v4+vnni+amx"}, "mma", func(t *testing.T, target spmd.Target) *bed {
 		d := newBed(t, target)
 		r := rand.New(rand.NewPCG(3, 5))
 		random := func(n int64) []uint64 {
@@ -121,6 +95,25 @@ func TestMMA(t *testing.T) {
 		})
 		return d.done()
 	}, 1, 2)
+}
+
+// TestMMAAssembly: three loads and two products a step, and no more.
+func TestMMAAssembly(t *testing.T) {
+	checkAssembly(t, []string{"x86-64-v4+vnni+amx"}, []asmCase{{
+		name: "mma8",
+		build: func(k *body) {
+			x, w := k.param(spmd.I8, spmd.Work, 0), k.param(spmd.I8, spmd.Weights, 0)
+			c := k.Scratch(spmd.I32, 16*32)
+			k.For(k.I(0), k.Rows(), 16, nil, func(row *val, _ []*val) []*val {
+				rows := k.Min(k.I(16), k.Sub(k.Rows(), row))
+				k.MMA8(c, k.Offset(x, k.Mul(row, k.I(768))), w, k.I(192), rows, spmd.Strides{C: 32, A: 768, B: 128}, 2)
+				return nil
+			})
+		},
+		loop: map[string]map[string]int{
+			"x86-64-v4+vnni+amx": {`^tileloadd .*%tmm`: 3, `^tdpbssd %tmm`: 2, `^leaq 64`: 1, loopControl: 5},
+		},
+	}})
 }
 
 // TestTilesRefused: a program with tiles is not for a level without.

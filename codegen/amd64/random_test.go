@@ -10,19 +10,22 @@ import (
 
 // TestRandomKernels compares kernels that nobody would write: random instructions on random values, in random loops and branches. The seeds are fixed.
 func TestRandomKernels(t *testing.T) {
-	checkBed(t, "random", func(t *testing.T, target spmd.Target) *bed {
-		d := newBed(t, target)
-		for seed := range uint64(40) {
-			d.kernel(fmt.Sprint("random", seed), spmd.Grid{Panels: 3}, func(k *body) {
-				s := &soup{body: k, rng: rand.New(rand.NewPCG(seed, 1)), x: k.input(spmd.F32, edges(spmd.F32)), n: k.input(spmd.I32, edges(spmd.I32))}
-				f, i := k.output(spmd.F32, 3*soupRoom), k.output(spmd.I32, 3*soupRoom)
-				s.vals = []*val{k.Rows(), k.Tile(), k.Lane(), k.F(1.25), k.I32(3), k.LoadV(s.x, nil, 7), k.Load(s.n, k.Tile(), 5)}
-				s.some(30, 2)
-				s.store(f, i)
-			})
-		}
-		return d.done()
-	}, 1)
+	checkBed(t, "random", func(t *testing.T, target spmd.Target) *bed { return randomBed(t, target, 0, 40) }, 1)
+	checkBedOf(t, ByteNames(), "randombytes", func(t *testing.T, target spmd.Target) *bed { return randomBed(t, target, 40, 46) }, 1)
+}
+
+func randomBed(t *testing.T, target spmd.Target, from, to uint64) *bed {
+	d := newBed(t, target)
+	for seed := from; seed < to; seed++ {
+		d.kernel(fmt.Sprint("random", seed), spmd.Grid{Panels: 3}, func(k *body) {
+			s := &soup{body: k, rng: rand.New(rand.NewPCG(seed, 1)), x: k.input(spmd.F32, edges(spmd.F32)), n: k.input(spmd.I32, edges(spmd.I32))}
+			f, i := k.output(spmd.F32, 3*soupRoom), k.output(spmd.I32, 3*soupRoom)
+			s.vals = []*val{k.Rows(), k.Tile(), k.Lane(), k.F(1.25), k.I32(3), k.LoadV(s.x, nil, 7), k.Load(s.n, k.Tile(), 5)}
+			s.some(30, 2)
+			s.store(f, i)
+		})
+	}
+	return d.done()
 }
 
 const soupRoom = 16 * 64
@@ -133,6 +136,8 @@ func (s *soup) convert(t spmd.Type, x, y *val) {
 		s.keep([]*val{b.Abs(x), b.Sqrt(x), b.Bitcast(number)}[s.rng.IntN(3)])
 	case t.Elem == spmd.I32 && s.rng.IntN(2) == 0:
 		s.keep([]func(*val) *val{b.ToF32, b.Bitcast}[s.rng.IntN(2)](x))
+	case t.Elem == spmd.I32 && s.rng.IntN(2) == 0: // any byte is right in these
+		s.keep([]*val{b.Dot4U(s.pick(t), x, y, 255), b.Dot2(s.pick(t), x, y), b.Byte16(x, s.rng.Int64N(2)), b.Shrl(x, s.rng.Int64N(32))}[s.rng.IntN(4)])
 	case t.Elem == spmd.I32 && t.Kind == spmd.Uniform:
 		s.keep(b.Extend(x))
 	case t.Elem == spmd.I32:

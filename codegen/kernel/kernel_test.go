@@ -16,6 +16,7 @@ var targets = []spmd.Target{
 	{Name: "x86-64-v4", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1},
 	{Name: "x86-64-v3+avxvnni", Lanes: 8, Registers: 16, L1: 32 << 10, L2: 512 << 10, Members: 1, Dot: spmd.DotUnsigned},
 	{Name: "x86-64-v4+vnni", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1, Dot: spmd.DotUnsigned},
+	{Name: "x86-64-v4+vnni+amx", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1, Dot: spmd.DotUnsigned, Tiles: true},
 }
 
 // wide is a target with 32 lanes, as a GPU has them: its panels are wider, so it has a plan of its own.

@@ -114,6 +114,15 @@ func steps(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int6
 	}
 }
 
+// each2 makes a register block of the shape of x.
+func each2(x [][]*spmd.Value, f func(i, j int) *spmd.Value) [][]*spmd.Value {
+	y := make([][]*spmd.Value, len(x))
+	for i := range y {
+		y[i] = each(x[i], func(j int) *spmd.Value { return f(i, j) })
+	}
+	return y
+}
+
 // log2 of a power of two.
 func log2(n int64) int64 {
 	k := int64(0)

@@ -14,6 +14,8 @@ type matrix struct {
 	n, k, panel int64
 	bias        *external // nil: sums begin at 0
 	sums        *external // codes by codes: what undoes an unsigned activation
+	xBytes      *external // codes by codes: the same memory, for targets with tiles
+	wBytes      *external
 	scales      *external // groups
 	group       int64     // neighbours along K that share a scale; 0: none do
 	stride      int64     // from row to row, in elements of x
@@ -62,6 +64,7 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	m.units = (m.k + pk.form.perUnit() - 1) / pk.form.perUnit()
 	if pk.form == words {
 		m.sums = t.weight(w, packing{layout: panels(32), form: sums, elem: spmd.I32}, m.n, m.k)
+		m.xBytes, m.wBytes = t.byBytes(m.x), t.byBytes(m.w)
 	}
 	if o.scales != nil {
 		m.group = int64(o.group)
@@ -83,6 +86,8 @@ type tile struct {
 	weights  *spmd.Value   // the panel
 	scales   *spmd.Value   // the panel's
 	at       []*spmd.Value // the rows
+	planes   *spmd.Value   // the rows' low and high bytes, where split says so
+	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
 	col      *spmd.Value
 }
@@ -90,6 +95,20 @@ type tile struct {
 // multiply computes rows lo..hi-1 of the product for the code's panel, in register blocks; store gets each result of W columns at column
 // offset off of the panel.
 func (m *matrix) multiply(k *code, lo, hi, col *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
+	if !k.Target.Tiles || m.w.form != words {
+		m.blocks(k, lo, hi, col, store)
+		return
+	}
+	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(tileRows)), func() []*spmd.Value {
+		m.tiles(k, lo, hi, store)
+		return nil
+	}, func() []*spmd.Value {
+		m.blocks(k, lo, hi, col, store)
+		return nil
+	})
+}
+
+func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
 	w := int64(k.Target.Lanes)
 	weights := k.Offset(m.w.ptr, k.Mul(k.panel, k.I(m.units*m.panel)))
 	var scales *spmd.Value
@@ -97,12 +116,14 @@ func (m *matrix) multiply(k *code, lo, hi, col *spmd.Value, store func(row *spmd
 		scales = k.Offset(m.scales.ptr, k.Mul(k.panel, k.I(m.scales.k*m.panel)))
 	}
 	rowLoop(k.Builder, lo, hi, m.rowSizes(k.Target), func(row *spmd.Value, rows int) {
-		at := make([]*spmd.Value, rows)
-		for i := range at {
-			at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
+		t := tile{m: m, weights: weights, scales: scales, col: col, at: make([]*spmd.Value, rows)}
+		for i := range t.at {
+			t.at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
 		}
-		columnPasses(m.accumulators(k.Target), rows, vecs(k.Builder, m.panel), func(first, n int) {
-			t := &tile{m: m, weights: weights, scales: scales, at: at, first: first, n: n, col: col}
+		t.prepare(k)
+		columnPasses(m.accumulators(k.Target, rows), rows, vecs(k.Builder, m.panel), func(first, n int) {
+			t := t
+			t.first, t.n = first, n
 			acc := t.sum(k)
 			for i := range acc {
 				for j := range acc[i] {
@@ -113,29 +134,49 @@ func (m *matrix) multiply(k *code, lo, hi, col *spmd.Value, store func(row *spmd
 	})
 }
 
-// rowSizes and accumulators are the register block's: products of codes need more registers beside the sums, the more so without dot4u.
+// rowSizes and accumulators are the register block's, as they were measured best for each kind of product (BenchmarkDot in codegen/amd64).
 func (m *matrix) rowSizes(t spmd.Target) []int64 {
+	wide := t.Registers >= 32
 	switch {
 	case m.w.form == plain:
 		return rowSizes(t)
-	case t.Registers >= 32 && m.group == 0:
-		return []int64{8, 4, 2, 1}
-	case t.Registers >= 32:
+	case m.w.form == nibbles && wide:
 		return []int64{4, 2, 1}
+	case m.w.form == nibbles:
+		return []int64{2, 1}
+	case wide:
+		return []int64{8, 4, 2, 1}
+	case t.Dot == spmd.DotSigned:
+		return []int64{6, 4, 2, 1}
 	}
 	return []int64{4, 2, 1}
 }
 
-func (m *matrix) accumulators(t spmd.Target) int {
+func (m *matrix) accumulators(t spmd.Target, rows int) int {
+	wide := t.Registers >= 32
 	switch {
 	case m.w.form == plain:
 		return accumulators(t)
-	case t.Registers >= 32:
-		return 16
+	case m.w.form == nibbles && wide:
+		return 8
 	case m.w.form == nibbles:
 		return 4
+	case wide:
+		return 16
+	case m.split(t, rows):
+		return 12
 	}
 	return 8
+}
+
+// prepare makes what all columns need of the block's rows.
+func (t *tile) prepare(k *code) {
+	switch {
+	case t.m.split(k.Target, len(t.at)):
+		t.splitRows(k)
+	case t.m.w.form == nibbles && t.m.x.elem == spmd.I32:
+		t.sumRows(k)
+	}
 }
 
 // sum computes the tile.
@@ -179,139 +220,6 @@ func (t *tile) floats(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
 			}
 			return w
 		})
-}
-
-// codes sums products of codes exactly, four to a lane.
-func (t *tile) codes(k *code) [][]*spmd.Value {
-	unsigned := k.Target.Dot == spmd.DotUnsigned
-	acc := t.block(k, func(j int) *spmd.Value {
-		if unsigned {
-			return k.LoadV(t.m.sums.ptr, t.col, int64(t.first+j)*int64(k.Target.Lanes))
-		}
-		return k.Splat(k.I32(0))
-	})
-	mac := func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4(acc, a, v) }
-	if unsigned {
-		mac = func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, 255) }
-	}
-	outer(k.Builder, acc, k.I(0), k.I(t.m.units), unroll(len(t.at)*t.n), mac,
-		func(i int, kk *spmd.Value, u int64) *spmd.Value {
-			a := k.Load(t.at[i], kk, u)
-			if unsigned {
-				a = k.Xor(a, k.I32(-0x7f7f7f80)) // code + 128
-			}
-			return a
-		},
-		func(j int, kk *spmd.Value, u int64) *spmd.Value { return t.weight(k, j, kk, u) })
-	return acc
-}
-
-// groups is y = fma(sum of a group, its scale, y), groups ascending.
-func (t *tile) groups(k *code) [][]*spmd.Value {
-	m := t.m
-	y := t.block(k, func(int) *spmd.Value { return k.Splat(k.F(0)) })
-	per := m.group / m.w.form.perUnit()
-	scale := func(g *spmd.Value, u int64, y, sum [][]*spmd.Value) {
-		for j := range t.n {
-			s := k.LoadV(t.scales, k.Mul(g, k.I(m.panel)), u*m.panel+int64(t.first+j)*int64(k.Target.Lanes))
-			for i := range y {
-				y[i][j] = k.FMA(sum[i][j], s, y[i][j])
-			}
-		}
-	}
-	whole := m.units / per
-	if m.k%m.w.form.perUnit() != 0 { // the last group ends within a word: it is done apart
-		whole = (m.units - 1) / per
-	}
-	steps(k.Builder, y, k.I(0), k.I(whole), 1, func(g *spmd.Value, y [][]*spmd.Value, u int64) {
-		lo := k.Mul(g, k.I(per))
-		scale(g, u, y, t.groupSum(k, lo, k.Add(lo, k.I(per))))
-	})
-	if whole*per < m.units {
-		scale(k.I(whole), 0, y, t.groupSum(k, k.I(whole*per), k.I(m.units)))
-	}
-	return y
-}
-
-// groupSum is the sum of the units lo..hi-1 as float32: exact for codes, by fma for floating x.
-func (t *tile) groupSum(k *code, lo, hi *spmd.Value) [][]*spmd.Value {
-	zero := func(int) *spmd.Value { return k.Splat(k.F(0)) }
-	switch {
-	case t.m.w.form == plain:
-		sum := t.block(k, zero)
-		t.floats(k, sum, lo, hi)
-		return sum
-	case t.m.x.elem == spmd.F32:
-		sum := t.block(k, zero)
-		t.floatNibbles(k, sum, lo, hi)
-		return sum
-	}
-	return t.codeNibbles(k, lo, hi)
-}
-
-// codeNibbles sums codes by codes of four bits. A half byte holds its code plus 8, so the weight is the unsigned operand and 8 times the sum
-// of the activations goes off again.
-func (t *tile) codeNibbles(k *code, lo, hi *spmd.Value) [][]*spmd.Value {
-	low := k.I32(0x0f0f0f0f)
-	rows := len(t.at)
-	acc := make([][]*spmd.Value, rows) // t.n sums, and the sum of the row's activations
-	for i := range acc {
-		acc[i] = make([]*spmd.Value, t.n+1)
-		for j := range acc[i] {
-			acc[i][j] = k.Splat(k.I32(0))
-		}
-	}
-	ones := k.Splat(k.I32(0x01010101))
-	steps(k.Builder, acc, lo, hi, 2, func(unit *spmd.Value, c [][]*spmd.Value, u int64) {
-		half := [2][]*spmd.Value{make([]*spmd.Value, t.n), make([]*spmd.Value, t.n)}
-		for j := range t.n {
-			w := t.weight(k, j, unit, u)
-			half[0][j], half[1][j] = k.And(w, low), k.And(k.Shr(w, 4), low)
-		}
-		for i := range c {
-			for h := range half {
-				a := k.Splat(k.Load(t.at[i], k.Shl(unit, 1), 2*u+int64(h)))
-				for j := range t.n {
-					c[i][j] = k.Dot4U(c[i][j], half[h][j], a, 15)
-				}
-				c[i][t.n] = k.Dot4U(c[i][t.n], ones, a, 15)
-			}
-		}
-	})
-	out := make([][]*spmd.Value, rows)
-	for i := range out {
-		eight := k.Shl(acc[i][t.n], 3)
-		out[i] = each(acc[i][:t.n], func(j int) *spmd.Value { return k.ToF32(k.Sub(acc[i][j], eight)) })
-	}
-	return out
-}
-
-// floatNibbles adds x times codes of four bits, k ascending. hi is the constant number of units where the row ends within the last word.
-func (t *tile) floatNibbles(k *code, sum [][]*spmd.Value, lo, hi *spmd.Value) {
-	word := func(unit *spmd.Value, c [][]*spmd.Value, n int64) {
-		words := each(c[0], func(j int) *spmd.Value { return t.weight(k, j, unit, 0) })
-		for i := range n {
-			w := each(words, func(j int) *spmd.Value {
-				return k.ToF32(k.Sub(k.And(k.Shr(words[j], i%4*8+i/4*4), k.I32(15)), k.I32(8)))
-			})
-			for r := range c {
-				x := k.Splat(k.Load(t.at[r], k.Shl(unit, 3), i))
-				for j := range w {
-					c[r][j] = k.FMA(x, w[j], c[r][j])
-				}
-			}
-		}
-	}
-	rest := t.m.k % 8
-	if end, ok := hi.Const(); rest > 0 && ok && end == t.m.units {
-		hi = k.I(end - 1)
-	} else {
-		rest = 0
-	}
-	steps(k.Builder, sum, lo, hi, 1, func(unit *spmd.Value, c [][]*spmd.Value, _ int64) { word(unit, c, 8) })
-	if rest > 0 {
-		word(hi, sum, rest)
-	}
 }
 
 // start is where a sum begins: at the bias, or at 0.

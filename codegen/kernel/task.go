@@ -29,6 +29,7 @@ type external struct {
 	use     use
 	value   *ir.Value // what it is; nil for the step's own arrays
 	packing           // weights and states; rows: the element type alone
+	bytes   bool      // the kernel sees it byte by byte (mma8), whatever its elements are
 	c, k    int64     // weights and states: logical shape
 	ptr     *spmd.Value
 }
@@ -51,7 +52,7 @@ func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note
 
 func (t *task) find(u use, v *ir.Value) *external {
 	for _, e := range t.ext {
-		if e.use == u && e.value == v {
+		if e.use == u && e.value == v && !e.bytes {
 			return e
 		}
 	}
@@ -60,7 +61,7 @@ func (t *task) find(u use, v *ir.Value) *external {
 
 func (t *task) add(e external) *external {
 	for _, old := range t.ext {
-		if old.use == e.use && old.value == e.value && old.packing == e.packing {
+		if old.use == e.use && old.value == e.value && old.packing == e.packing && old.bytes == e.bytes {
 			return old
 		}
 	}
@@ -165,7 +166,7 @@ func (t *task) signature() string {
 	var s strings.Builder
 	s.WriteString(t.shape.String())
 	for _, e := range t.ext {
-		fmt.Fprintf(&s, "|%d", e.use)
+		fmt.Fprintf(&s, "|%d %v", e.use, e.bytes)
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			fmt.Fprintf(&s, " %d %v", elements(e.value), e.elem)
@@ -189,6 +190,21 @@ var inputSpaces = map[use]struct {
 	useLogits:   {"logits", spmd.F32, spmd.Logits},
 }
 
+// seen is the element type of the parameter.
+func (e *external) seen() spmd.Elem {
+	if e.bytes {
+		return spmd.I8
+	}
+	return e.elem
+}
+
+// byBytes declares the same memory byte by byte.
+func (t *task) byBytes(e *external) *external {
+	x := *e
+	x.bytes = true
+	return t.add(x)
+}
+
 // code is a kernel being emitted for one target.
 type code struct {
 	*spmd.Builder
@@ -204,9 +220,9 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 	for i, e := range t.ext {
 		switch e.use {
 		case useRead, useReadWords, useWrite:
-			e.ptr = b.Param(fmt.Sprintf("rows%d", i), e.elem, spmd.Work)
+			e.ptr = b.Param(fmt.Sprintf("rows%d", i), e.seen(), spmd.Work)
 		case useWeight:
-			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.elem, spmd.Weights)
+			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.seen(), spmd.Weights)
 		case useState:
 			e.ptr = b.Param(fmt.Sprintf("state%d", i), e.elem, spmd.State)
 		default:
