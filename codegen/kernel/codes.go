@@ -36,15 +36,15 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 // halves is the sum of codes by their 16-bit halves.
 func (t *tile) halves(k *code, acc [][]*spmd.Value) {
 	units := roundUp(t.m.units, 32)
-	steps(k.Builder, acc, k.I(0), k.I(t.m.units), 1, func(unit *spmd.Value, c [][]*spmd.Value, u int64) {
+	steps(k.Builder, acc, k.I(0), k.I(t.m.units), 2, func(unit *spmd.Value, c [][]*spmd.Value, u int64) {
 		w := each(c[0], func(j int) *spmd.Value { return t.weight(k, j, unit, u) })
-		for half := range int64(2) {
-			v := each(w, func(j int) *spmd.Value { return k.Byte16(w[j], half) })
-			for i := range c {
-				a := k.Splat(k.Load(t.planes, unit, u+(2*int64(i)+half)*units))
-				for j := range v {
-					c[i][j] = k.Dot2(c[i][j], a, v[j])
-				}
+		low := each(w, func(j int) *spmd.Value { return k.Byte16(w[j], 0) })
+		high := each(w, func(j int) *spmd.Value { return k.Byte16(w[j], 1) })
+		for i := range c {
+			at := u + 2*int64(i)*units
+			a, b := k.Splat(k.Load(t.planes, unit, at)), k.Splat(k.Load(t.planes, unit, at+units))
+			for j := range w { // both halves of a sum one behind the other: else a compiler gathers products, for which there are no registers
+				c[i][j] = k.Dot2(k.Dot2(c[i][j], a, low[j]), b, high[j])
 			}
 		}
 	})

@@ -121,7 +121,7 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 			t.at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
 		}
 		t.prepare(k)
-		columnPasses(m.accumulators(k.Target, rows), rows, vecs(k.Builder, m.panel), func(first, n int) {
+		columnPasses(m.accumulators(k.Target), rows, vecs(k.Builder, m.panel), func(first, n int) {
 			t := t
 			t.first, t.n = first, n
 			acc := t.sum(k)
@@ -146,13 +146,11 @@ func (m *matrix) rowSizes(t spmd.Target) []int64 {
 		return []int64{2, 1}
 	case wide:
 		return []int64{8, 4, 2, 1}
-	case t.Dot == spmd.DotSigned:
-		return []int64{6, 4, 2, 1}
 	}
 	return []int64{4, 2, 1}
 }
 
-func (m *matrix) accumulators(t spmd.Target, rows int) int {
+func (m *matrix) accumulators(t spmd.Target) int {
 	wide := t.Registers >= 32
 	switch {
 	case m.w.form == plain:
@@ -163,8 +161,6 @@ func (m *matrix) accumulators(t spmd.Target, rows int) int {
 		return 4
 	case wide:
 		return 16
-	case m.split(t, rows):
-		return 12
 	}
 	return 8
 }

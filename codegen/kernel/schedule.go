@@ -205,7 +205,7 @@ func (p *planner) costs() [][]Cost {
 		}
 		c := Cost{Flops: t.flops}
 		for _, e := range t.ext {
-			if e.use == useWeight {
+			if e.use == useWeight && !e.bytes {
 				piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 				c.WeightBytes += piece.Bytes
 			}
