@@ -42,6 +42,9 @@ func (m *Manifest) check() error {
 	for i, s := range m.States {
 		s.check(c, fmt.Sprintf("states[%d] %.40q", i, s.Name), m.Sizes.SlotBytes)
 	}
+	if m.Quantization != nil {
+		m.Quantization.check(c)
+	}
 	for i, p := range m.Phases {
 		c.size(fmt.Sprintf("phases[%d].weight_bytes", i), p.WeightBytes, 0)
 	}
@@ -75,7 +78,7 @@ func (m *Manifest) checkSizes(c *checker) {
 }
 
 // stateBytes is the size of an element of a state.
-var stateBytes = map[string]int64{"F32": 4, "F64": 8, "BF16": 2, "F16": 2, "I32": 4, "I64": 8}
+var stateBytes = map[string]int64{"F32": 4, "F64": 8, "BF16": 2, "F16": 2, "I32": 4, "I64": 8, "I8": 1}
 
 // check holds that every element of the state lies inside of the slot.
 func (s *State) check(c *checker, where string, slot int64) {

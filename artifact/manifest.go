@@ -30,19 +30,21 @@ const (
 
 // Manifest says what an artefact is. The fields are in the order in which a person wants to read them.
 type Manifest struct {
-	Format  string   `json:"format"`
-	Version int      `json:"version"`
-	Tool    string   `json:"tool"` // "ssmc 0.1.0"
-	Model   Model    `json:"model"`
-	Target  Target   `json:"target"`
-	Weights Weights  `json:"weights"`
-	Entry   Entry    `json:"entry"`
-	Sizes   Sizes    `json:"sizes"`
-	Cost    Cost     `json:"cost"`
-	States  []State  `json:"states"`
-	Phases  []Phase  `json:"phases"`
-	Sources []Source `json:"sources"`
-	Files   []Source `json:"files"`
+	Format  string  `json:"format"`
+	Version int     `json:"version"`
+	Tool    string  `json:"tool"` // "ssmc 0.1.0"
+	Model   Model   `json:"model"`
+	Target  Target  `json:"target"`
+	Weights Weights `json:"weights"`
+	// Quantization says what is stored as codes; null: nothing is.
+	Quantization *Quantization `json:"quantization,omitempty"`
+	Entry        Entry         `json:"entry"`
+	Sizes        Sizes         `json:"sizes"`
+	Cost         Cost          `json:"cost"`
+	States       []State       `json:"states"`
+	Phases       []Phase       `json:"phases"`
+	Sources      []Source      `json:"sources"`
+	Files        []Source      `json:"files"`
 }
 
 // Model is what the checkpoint's configuration says about its use.
@@ -109,7 +111,7 @@ type State struct {
 	Name   string `json:"name"`  // "state.0.conv", as reference files have it
 	Layer  int    `json:"layer"` // -1 if it belongs to none
 	Kind   string `json:"kind"`  // conv, recurrent
-	DType  string `json:"dtype"` // F32
+	DType  string `json:"dtype"` // F32; I8: codes
 	Shape  []int  `json:"shape"`
 	Offset int64  `json:"offset"`
 	Block  int64  `json:"block"`

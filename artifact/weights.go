@@ -22,7 +22,7 @@ type Piece struct {
 
 const (
 	weightsAlign = 4096      // the data section begins at a page, so that the mapped file is aligned as kernels want it
-	chunkBytes   = 16 << 20  // packed at a time
+	chunkBytes   = 16 << 20  // packed and written at a time
 	chunksAhead  = 2         // packed while one is written: at most 48 MB are held
 	hashBuffer   = 256 << 10 // read at a time for a checksum
 )
@@ -49,7 +49,7 @@ func (w *Writer) AddWeights(ctx context.Context, pieces []Piece, progress func(d
 		return Weights{}, err
 	}
 	defer out.Abort()
-	if err := stream(ctx, out, pieces, progress); err != nil {
+	if err := stream(ctx, out, out.Start(), pieces, progress); err != nil {
 		return Weights{}, err
 	}
 	if err := out.Commit(); err != nil {
@@ -69,22 +69,24 @@ type chunk struct {
 	err  error
 }
 
-// stream packs in one goroutine and writes in another, so that neither waits for the disk or the arithmetic of the other.
-func stream(ctx context.Context, out io.Writer, pieces []Piece, progress func(done int64)) error {
-	chunks := make(chan chunk, chunksAhead)
-	packing, cancel := context.WithCancel(ctx)
+// stream packs in one goroutine and writes in another, so that neither waits for the disk or the arithmetic of the other. Chunks begin at multiples of
+// their length in the file, whatever the sizes of the pieces: what is written at once is kept in memory in one piece by systems that can, and is mapped in
+// huge pages then.
+func stream(ctx context.Context, out io.Writer, start int64, pieces []Piece, progress func(done int64)) error {
+	p := &packer{chunks: make(chan chunk, chunksAhead), free: make(chan []byte, chunksAhead+1)}
+	for range chunksAhead + 1 {
+		p.free <- nil // made when first needed
+	}
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithCancel(ctx)
 	defer func() { // the packer reads mapped memory: it must have ended before the caller goes on
 		cancel()
-		for range chunks {
+		for range p.chunks {
 		}
 	}()
-	free := make(chan []byte, chunksAhead+1)
-	for range chunksAhead + 1 {
-		free <- nil // made when first needed
-	}
-	go pack(packing, pieces, chunks, free)
+	go p.pack(start, pieces)
 	done := int64(0)
-	for c := range chunks {
+	for c := range p.chunks {
 		if c.err != nil {
 			return c.err
 		}
@@ -92,7 +94,7 @@ func stream(ctx context.Context, out io.Writer, pieces []Piece, progress func(do
 			return err
 		}
 		done += int64(len(c.data))
-		free <- c.data
+		p.free <- c.data
 		if progress != nil {
 			progress(done)
 		}
@@ -100,48 +102,65 @@ func stream(ctx context.Context, out io.Writer, pieces []Piece, progress func(do
 	return ctx.Err()
 }
 
-// pack fills chunks in the order of the file and closes the channel at the end. A small piece is a chunk of its own.
-func pack(ctx context.Context, pieces []Piece, chunks chan<- chunk, free <-chan []byte) {
-	defer close(chunks)
-	send := func(c chunk) bool {
-		select {
-		case chunks <- c:
-			return c.err == nil
-		case <-ctx.Done():
-			return false
-		}
+// packer fills chunks.
+type packer struct {
+	ctx    context.Context
+	chunks chan chunk
+	free   chan []byte
+	data   []byte // the chunk at hand
+}
+
+// pack fills chunks in the order of the file, of which start bytes are there, and closes the channel at the end.
+func (p *packer) pack(start int64, pieces []Piece) {
+	defer close(p.chunks)
+	left := int64(0) // bytes of all pieces that are not yet packed
+	for _, piece := range pieces {
+		left += piece.Bytes
 	}
-	for _, p := range pieces {
-		for from := int64(0); from < p.Bytes; {
-			n := min(p.Bytes-from, chunkBytes)
-			var data []byte
-			select {
-			case data = <-free:
-			case <-ctx.Done():
+	for _, piece := range pieces {
+		for from := int64(0); from < piece.Bytes; {
+			if p.data == nil && !p.next(min(left, chunkBytes-start%chunkBytes)) {
 				return
 			}
-			if int64(cap(data)) < n {
-				data = make([]byte, chunkSize(n))
-			}
-			data = data[:n]
-			err := p.Fill(data, from)
-			if err != nil {
-				err = fmt.Errorf("packing %q: %w", p.Name, err)
-			}
-			if !send(chunk{data, err}) {
+			n := min(piece.Bytes-from, int64(cap(p.data)-len(p.data)))
+			have := len(p.data)
+			p.data = p.data[:have+int(n)]
+			if err := piece.Fill(p.data[have:], from); err != nil {
+				p.send(chunk{err: fmt.Errorf("packing %q: %w", piece.Name, err)})
 				return
 			}
-			from += n
+			from, start, left = from+n, start+n, left-n
+			if len(p.data) == cap(p.data) && !p.send(chunk{data: p.data}) {
+				return
+			}
 		}
 	}
 }
 
-// chunkSize keeps a model of many small pieces from growing its buffers one piece at a time.
-func chunkSize(n int64) int64 {
-	if n > 1<<20 {
-		return chunkBytes
+// next gets memory for n bytes; its capacity ends the chunk.
+func (p *packer) next(n int64) bool {
+	select {
+	case p.data = <-p.free:
+	case <-p.ctx.Done():
+		return false
 	}
-	return 1 << 20
+	whole := p.data[:cap(p.data)]
+	if int64(len(whole)) < n {
+		whole = make([]byte, n)
+	}
+	p.data = whole[:0:n]
+	return true
+}
+
+// send hands a chunk to the writer. False: the packing is over.
+func (p *packer) send(c chunk) bool {
+	p.data = nil
+	select {
+	case p.chunks <- c:
+		return c.err == nil
+	case <-p.ctx.Done():
+		return false
+	}
 }
 
 // hashFile is the manifest's entry of a file. progress may be nil.

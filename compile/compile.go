@@ -17,6 +17,7 @@ import (
 	"github.com/ssmc/ssmc/loader"
 	"github.com/ssmc/ssmc/loader/family"
 	"github.com/ssmc/ssmc/passes"
+	"github.com/ssmc/ssmc/tokenizer"
 )
 
 // Version is that of the tool; it stands in manifests.
@@ -33,7 +34,9 @@ type Options struct {
 	MaxRows int    // tokens in a step; 0: the kernels' default
 	MaxSeqs int    // sequences in a step; 0: the kernels' default
 	DryRun  bool   // end before anything is written
-	Passes  passes.Options
+	Scheme  string // of quantization: the name of one that comes with ssmc, or a file; empty: none
+	Calibration
+	Passes passes.Options
 	// Progress, which may be nil, is told what is being done, and how much of it. total is 0 for stages that have no measure.
 	Progress func(stage string, done, total int64)
 }
@@ -49,8 +52,7 @@ type Result struct {
 
 // Run compiles.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	levels, err := Levels(o.Target)
-	if err != nil {
+	if _, err := Levels(o.Target); err != nil {
 		return nil, err
 	}
 	if o.Prefix == "" {
@@ -62,7 +64,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if !artifact.ValidPrefix(o.Prefix) {
 		return nil, fmt.Errorf("prefix %.80q is not the beginning of a C identifier in small letters", o.Prefix)
 	}
-	c := &compiler{Options: o, ctx: ctx, levels: levels, result: &Result{}}
+	c := &compiler{Options: o, ctx: ctx, result: &Result{}}
 	return c.result, c.run()
 }
 
@@ -74,6 +76,8 @@ type compiler struct {
 	checkpoint *loader.Checkpoint
 	tools      *llvm.Tools
 	plan       *kernel.Plan
+	float      *Temporary             // the float model of a calibration; nil: there is none
+	quantized  *artifact.Quantization // what the manifest says of the scheme; nil: there is none
 	result     *Result
 }
 
@@ -93,8 +97,17 @@ func (c *compiler) run() error {
 	if c.result.Graph, err = family.Build(c.checkpoint); err != nil {
 		return err
 	}
+	if c.Scheme != "" {
+		defer c.closeFloat()
+		if err := c.quantize(); err != nil {
+			return err
+		}
+	}
 	c.stage("fusing the graph", 0, 0)
 	if c.result.Report, err = passes.Run(c.result.Graph, c.Passes); err != nil || c.Passes.StopAfter != "" {
+		return err
+	}
+	if c.levels, err = levelsFor(c.Target, hasCodes(c.result.Graph)); err != nil {
 		return err
 	}
 	c.stage("planning kernels", 0, 0)
@@ -143,13 +156,7 @@ func (c *compiler) write() error {
 	}()
 
 	m := c.result.Manifest
-	total := m.Weights.Bytes
-	weights, err := w.AddWeights(c.ctx, c.result.Pieces, func(done int64) { c.stage("packing weights", done, total) })
-	if err != nil {
-		return err
-	}
-	m.Weights.SHA256 = weights.SHA256
-	if err := c.code(w); err != nil {
+	if err := c.pack(w); err != nil {
 		return err
 	}
 	if err := c.copyTokenizer(w); err != nil {
@@ -163,6 +170,18 @@ func (c *compiler) write() error {
 	}
 	m.Sources = h.list
 	return w.Commit(m)
+}
+
+// pack writes the weights, then the code.
+func (c *compiler) pack(w *artifact.Writer) error {
+	m := c.result.Manifest
+	total := m.Weights.Bytes
+	weights, err := w.AddWeights(c.ctx, c.result.Pieces, func(done int64) { c.stage("packing weights", done, total) })
+	if err != nil {
+		return err
+	}
+	m.Weights.SHA256 = weights.SHA256
+	return c.code(w)
 }
 
 // code makes object code and library.
@@ -232,5 +251,18 @@ func (c *compiler) copyTokenizer(w *artifact.Writer) error {
 	if err != nil {
 		return err
 	}
+	c.checkTokenizer(path, text)
 	return w.Add(artifact.TokenizerFile, text)
+}
+
+// checkTokenizer warns of a tokenizer that will not work: the model itself can be used without it.
+func (c *compiler) checkTokenizer(path string, text []byte) {
+	t, err := tokenizer.Parse(path, text)
+	vocab := c.result.Graph.Vocab
+	switch {
+	case err != nil:
+		c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("the artefact takes token ids, no text: %v", err))
+	case t.VocabSize() > vocab:
+		c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("%s has ids up to %d, the model only %d: do they belong together?", path, t.VocabSize()-1, vocab))
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/codegen/amd64"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/ir"
 )
 
 // Levels gives the CPU levels that a target asks for, the lowest first: "native" is the best that this machine has, "x86-64" (or nothing) all that there
@@ -26,19 +27,49 @@ func Levels(target string) ([]string, error) {
 	asked := strings.Split(target, ",")
 	var levels, unknown []string
 	for _, name := range asked {
-		if !slices.Contains(amd64.Names(), name) {
+		if !slices.Contains(amd64.ByteNames(), name) {
 			unknown = append(unknown, fmt.Sprintf("%.40q", name))
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("target %s is unknown\n  fix: use native, x86-64 (all levels), or some of %s", strings.Join(unknown, ", "), strings.Join(amd64.Names(), ","))
+		return nil, fmt.Errorf("target %s is unknown\n  fix: use native, x86-64 (all levels), or some of %s", strings.Join(unknown, ", "), strings.Join(amd64.ByteNames(), ","))
 	}
-	for _, name := range amd64.Names() {
+	for _, name := range amd64.ByteNames() {
 		if slices.Contains(asked, name) {
 			levels = append(levels, name)
 		}
 	}
 	return levels, nil
+}
+
+// hasCodes says whether a graph multiplies codes: then the levels that differ in that differ in its code.
+func hasCodes(m *ir.Module) bool {
+	for _, op := range m.Func.Ops {
+		for _, v := range op.Args {
+			if v != nil && (v.Type.DType == ir.I8 || v.Type.DType == ir.I4) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// levelsFor is Levels for a graph that has codes, or has none: then the levels that differ in products of bytes alone are left out unless they are named.
+func levelsFor(target string, codes bool) ([]string, error) {
+	if !codes {
+		return Levels(target)
+	}
+	switch target {
+	case "", "x86-64":
+		return amd64.ByteNames(), nil
+	case "native":
+		best, _, err := amd64.ByteHost()
+		if err != nil {
+			return Levels(target) // says what to do
+		}
+		return []string{best}, nil
+	}
+	return Levels(target)
 }
 
 // targets describes levels to the kernel builders.
@@ -54,17 +85,11 @@ func targets(levels []string) ([]spmd.Target, error) {
 	return list, nil
 }
 
-// features are what each level needs, as /proc/cpuinfo names it: for the message on a machine that lacks some. What decides is the object's own check.
-var features = map[string][]string{
-	"x86-64-v3": {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
-	"x86-64-v4": {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"},
-}
-
-// manifestLevels describes levels in a manifest.
+// manifestLevels describes levels in a manifest. What each needs is for the message on a machine that lacks some; what decides is the object's own check.
 func manifestLevels(programs []*spmd.Program) []artifact.Level {
 	var list []artifact.Level
 	for _, p := range programs {
-		list = append(list, artifact.Level{Name: p.Target.Name, Lanes: p.Target.Lanes, Features: features[p.Target.Name]})
+		list = append(list, artifact.Level{Name: p.Target.Name, Lanes: p.Target.Lanes, Features: amd64.Flags(p.Target.Name)})
 	}
 	return list
 }

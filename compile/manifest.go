@@ -30,6 +30,7 @@ func (c *compiler) manifest() *artifact.Manifest {
 		States: states(c.plan.States),
 		Phases: phases(c.plan),
 	}
+	m.Quantization = c.quantized
 	m.Cost = cost(g, c.plan)
 	return m
 }
@@ -37,6 +38,9 @@ func (c *compiler) manifest() *artifact.Manifest {
 // parameters counts the checkpoint's numbers.
 func (c *compiler) parameters() int64 {
 	n := int64(0)
+	if c.checkpoint == nil {
+		return n
+	}
 	for _, name := range c.checkpoint.Names {
 		t, _ := c.checkpoint.Tensor(name)
 		n += int64(t.Elements())
@@ -51,7 +55,7 @@ var stateKinds = map[string]string{"conv": "conv", "ssm": "recurrent"}
 func states(layouts []kernel.StateLayout) []artifact.State {
 	var list []artifact.State
 	for _, l := range layouts {
-		s := artifact.State{Name: l.Name, Layer: -1, Kind: "other", DType: "F32", Shape: l.Shape, Offset: l.Offset, Block: l.Block, Pad: l.Pad}
+		s := artifact.State{Name: l.Name, Layer: -1, Kind: "other", DType: l.DType, Shape: l.Shape, Offset: l.Offset, Block: l.Block, Pad: l.Pad}
 		if rest, ok := strings.CutPrefix(l.Name, "layers."); ok {
 			number, name, _ := strings.Cut(rest, ".")
 			if n, err := strconv.Atoi(number); err == nil && stateKinds[name] != "" {

@@ -52,6 +52,7 @@ type StreamWriter struct {
 	buffer          *bufio.Writer
 	ends            []int64 // where the data of each tensor ends
 	names           []string
+	start           int64 // where the data begins in the file
 	written         int64 // bytes of data so far
 	err             error // the first that happened
 }
@@ -72,6 +73,7 @@ func NewStreamWriter(path string, tensors []Tensor, metadata map[string]string, 
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
 	w.temporary = w.file.Name()
+	w.start = int64(len(head))
 	w.buffer = bufio.NewWriterSize(w.file, 1<<20)
 	if _, err := w.buffer.Write(head); err != nil {
 		w.Abort()
@@ -165,6 +167,9 @@ func (w *StreamWriter) Write(p []byte) (int, error) {
 	}
 	return n, w.err
 }
+
+// Start is where the data begins in the file.
+func (w *StreamWriter) Start() int64 { return w.start }
 
 // total is the number of bytes of all tensors.
 func (w *StreamWriter) total() int64 {

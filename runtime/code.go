@@ -95,7 +95,8 @@ func (c *code) chooseLevel(name string, levels []artifact.Level) (int, error) {
 		if l.Name != name {
 			continue
 		}
-		if i > index {
+		// Levels need not include each other, so one that model_level did not give is run only where every feature of it is seen.
+		if i != index && !hasFeatures(l) {
 			return 0, fmt.Errorf("this CPU cannot run the level %s: %s", name, missingFeatures(levels[i:i+1]))
 		}
 		return i, nil
@@ -107,18 +108,38 @@ func (c *code) chooseLevel(name string, levels []artifact.Level) (int, error) {
 	return 0, fmt.Errorf("has no level %.40q, only %s", name, strings.Join(have, ", "))
 }
 
-// missingFeatures says what each level needs that the CPU lacks.
-func missingFeatures(levels []artifact.Level) string {
+// cpuFlags are the features of this CPU as Linux names them; nil if it does not say.
+func cpuFlags() map[string]bool {
 	text, err := os.ReadFile("/proc/cpuinfo")
-	has := make(map[string]bool)
+	if err != nil {
+		return nil
+	}
 	for line := range strings.Lines(string(text)) {
 		if rest, ok := strings.CutPrefix(line, "flags"); ok {
+			has := make(map[string]bool)
 			for _, f := range strings.Fields(rest) {
 				has[f] = true
 			}
-			break
+			return has
 		}
 	}
+	return nil
+}
+
+// hasFeatures says whether this CPU has all that a level needs.
+func hasFeatures(l artifact.Level) bool {
+	has := cpuFlags()
+	for _, f := range l.Features {
+		if !has[f] {
+			return false
+		}
+	}
+	return has != nil
+}
+
+// missingFeatures says what each level needs that the CPU lacks.
+func missingFeatures(levels []artifact.Level) string {
+	has := cpuFlags()
 	var parts []string
 	for _, l := range levels {
 		var missing []string
@@ -129,7 +150,7 @@ func missingFeatures(levels []artifact.Level) string {
 		}
 		sort.Strings(missing)
 		part := "it lacks " + strings.Join(missing, ", ") + " for " + l.Name
-		if err != nil || len(missing) == 0 {
+		if has == nil || len(missing) == 0 {
 			part = l.Name + " needs " + strings.Join(l.Features, ", ")
 		}
 		parts = append(parts, part)

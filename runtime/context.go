@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -43,7 +44,7 @@ var (
 	_ [unsafe.Offsetof(stepContext{}.arrived) - 128]byte
 )
 
-// memory is an anonymous mapping: zeroed, page-aligned, outside of Go's heap, and without a page of real memory until it is touched.
+// memory is an anonymous mapping: zeroed, 64-byte aligned, outside of Go's heap, and without a page of real memory until it is touched.
 type memory []byte
 
 // mapMemory maps n bytes; none for n = 0.
@@ -57,6 +58,38 @@ func mapMemory(what string, n int64) (memory, error) {
 	}
 	return m, nil
 }
+
+const pageBytes = 4096
+
+// area is memory between two pages that nothing may touch: code that runs over the end of one area faults there and does not write into another.
+type area struct {
+	memory
+	whole memory // with the two pages
+}
+
+// mapArea maps n bytes. With flush they end, to 64 bytes, where the forbidden page begins, so that tests find the first byte too many; without it they
+// begin where a page does.
+func mapArea(what string, n int64, flush bool) (area, error) {
+	rounded := (n + pageBytes - 1) / pageBytes * pageBytes
+	whole, err := mapMemory(what, rounded+2*pageBytes)
+	if err != nil {
+		return area{}, err
+	}
+	a := area{whole: whole}
+	err = errors.Join(unix.Mprotect(whole[:pageBytes], unix.PROT_NONE), unix.Mprotect(whole[pageBytes+rounded:], unix.PROT_NONE))
+	if err != nil {
+		a.free()
+		return area{}, fmt.Errorf("guarding the memory for %s: %w", what, err)
+	}
+	begin := int64(pageBytes)
+	if flush {
+		begin += (rounded - n) / 64 * 64
+	}
+	a.memory = whole[begin : begin+n : begin+n]
+	return a, nil
+}
+
+func (a area) free() { a.whole.free() }
 
 // grow makes the mapping larger; it may move.
 func (m *memory) grow(what string, n int64) error {

@@ -52,7 +52,7 @@ func artefact(t testing.TB, name string) string {
 
 func open(t testing.TB, name string, o runtime.Options) *runtime.Model {
 	t.Helper()
-	m, err := runtime.Open(artefact(t, name), o)
+	m, err := runtime.Open(artefact(t, name), runtime.Flush(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 type Options struct {
 	Threads int    // worker threads; 0: as many as the process may use at once
 	Level   string // a CPU level of the object code, "x86-64-v3"; empty: the best that this CPU has
+
+	flush bool // tests: memory ends where the next page must not be touched
 }
 
 // maxThreads is more than any machine of today has; it bounds what a typing error can reserve.
@@ -43,8 +45,8 @@ type Model struct {
 
 // areas are the mappings that ctx points to.
 type areas struct {
-	ctx, work, team, logits           memory
-	ids, seqStart, seqSlot, outRow    memory
+	ctx, work, team, logits           area
+	ids, seqStart, seqSlot, outRow    area
 	idList, startList, slotList, outs []int32 // the same, as Go sees them
 }
 
@@ -61,14 +63,14 @@ func Open(dir string, o Options) (*Model, error) {
 	if m.Threads < 1 || m.Threads > maxThreads {
 		return nil, fmt.Errorf("%d threads\n  fix: give a number from 1 to %d", o.Threads, maxThreads)
 	}
-	if err := m.open(o.Level); err != nil {
+	if err := m.open(o); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *Model) open(level string) error {
+func (m *Model) open(o Options) error {
 	var err error
 	if m.code, err = loadCode(filepath.Join(m.Dir, artifact.SharedFile), m.Manifest.Entry.Prefix); err != nil {
 		return err
@@ -76,7 +78,7 @@ func (m *Model) open(level string) error {
 	if err := m.code.compare(m.Manifest); err != nil {
 		return fmt.Errorf("%s: %w\n  fix: compile the checkpoint again", m.Dir, err)
 	}
-	index, err := m.code.chooseLevel(level, m.Manifest.Target.Levels)
+	index, err := m.code.chooseLevel(o.Level, m.Manifest.Target.Levels)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Dir, err)
 	}
@@ -85,7 +87,7 @@ func (m *Model) open(level string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.mapAreas(); err != nil {
+	if err := m.mapAreas(o.flush); err != nil {
 		return err
 	}
 	*m.ctx = stepContext{
@@ -120,7 +122,9 @@ func (m *Model) mapWeights() (uintptr, error) {
 	if err != nil {
 		return 0, fmt.Errorf("mapping %s into memory: %w", path, err)
 	}
-	_ = unix.Madvise(m.weights, unix.MADV_WILLNEED) // begins to read what is not in memory yet; only a hint
+	// Pages that are read from now on come 2 MB at a time, where the system can; those that are in memory are mapped so if they were written so. (Not WILLNEED: it
+	// reads at once, but in small pages.)
+	_ = unix.Madvise(m.weights, unix.MADV_HUGEPAGE)
 	length := *(*uint64)(unsafe.Pointer(unsafe.SliceData(m.weights)))
 	if length != uint64(head-8) || head%64 != 0 {
 		return 0, fmt.Errorf("%s: the header has %d bytes, must have %d\n  fix: the file is damaged; compile the checkpoint again", path, length, head-8)
@@ -129,12 +133,12 @@ func (m *Model) mapWeights() (uintptr, error) {
 }
 
 // mapAreas reserves what steps work on. Only pages that are used become memory, so that the largest step costs nothing until it is taken.
-func (m *Model) mapAreas() error {
+func (m *Model) mapAreas(flush bool) error {
 	s := m.Manifest.Sizes
 	a := &m.areas
 	var errs []error
 	for _, area := range []struct {
-		to   *memory
+		to   *area
 		what string
 		n    int64
 	}{
@@ -148,13 +152,13 @@ func (m *Model) mapAreas() error {
 		{&a.outRow, "output rows", s.MaxRows * 4},
 	} {
 		var err error
-		*area.to, err = mapMemory(area.what, area.n)
+		*area.to, err = mapArea(area.what, area.n, flush)
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	m.ctx = (*stepContext)(unsafe.Pointer(unsafe.SliceData(a.ctx)))
+	m.ctx = (*stepContext)(unsafe.Pointer(unsafe.SliceData(a.ctx.memory)))
 	a.idList, a.startList, a.slotList, a.outs = a.ids.int32s(), a.seqStart.int32s(), a.seqSlot.int32s(), a.outRow.int32s()
 	return nil
 }
@@ -169,9 +173,11 @@ func (m *Model) Close() error {
 	m.closed = true
 	m.stopWorkers()
 	a := &m.areas
-	for _, area := range []memory{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow, m.slots.memory, m.trace.memory} {
+	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow} {
 		area.free()
 	}
+	m.slots.memory.free()
+	m.trace.memory.free()
 	m.ctx = nil
 	var err error
 	if m.weights != nil {

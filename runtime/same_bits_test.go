@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmc/ssmc/codegen/llvm"
+	"github.com/ssmc/ssmc/codegen/llvm/llvmtest"
+	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/runtime"
 )
 
@@ -83,7 +87,7 @@ func TestSameBitsForThreadsAndLevels(t *testing.T) {
 			ran := 0
 			for _, level := range first.Manifest.Target.Levels {
 				for _, threads := range []int{1, 2, 3, 4, 7} {
-					m, err := runtime.Open(artefact(t, name), runtime.Options{Threads: threads, Level: level.Name})
+					m, err := runtime.Open(artefact(t, name), runtime.Flush(runtime.Options{Threads: threads, Level: level.Name}))
 					if err != nil {
 						t.Logf("level %s cannot run here: %v", level.Name, err)
 						break
@@ -204,5 +208,34 @@ func TestSomeLogits(t *testing.T) {
 	}
 	if diff := cmp.Diff(outs, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The object code of every LLVM gives the same bits.
+func TestSameBitsForLLVM(t *testing.T) {
+	for _, name := range families {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, name, runtime.Options{Threads: 2})
+			ids := randomIDs(12, 100, m.Manifest.Model.Vocab)
+			want := feed(t, m, newSlot(t, m), ids, len(ids))
+			llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
+				dir := filepath.Join(t.TempDir(), "out")
+				o := compile.Options{Model: filepath.Join(goldenDir, name), Out: dir, LLVM: tools.LLCVersion, MaxRows: 128}
+				if _, err := compile.Run(context.Background(), o); err != nil {
+					t.Fatal(err)
+				}
+				other, err := runtime.Open(dir, runtime.Options{Threads: 2})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer other.Close()
+				if got := other.Manifest.Target.LLVM; got != tools.LLCRelease {
+					t.Errorf("made by llc %s, want %s", got, tools.LLCRelease)
+				}
+				if d := difference(want, feed(t, other, newSlot(t, other), ids, len(ids))); d != "" {
+					t.Errorf("llc %s and %s: %s", m.Manifest.Target.LLVM, tools.LLCRelease, d)
+				}
+			})
+		})
 	}
 }

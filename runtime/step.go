@@ -20,6 +20,11 @@ type Input struct {
 //
 // The bits of the logits and states do not depend on what else is in the Run.
 func (m *Model) Run(ctx context.Context, inputs []Input, out func(input, token int, logits []float32) error) error {
+	return m.run(ctx, inputs, out, nil)
+}
+
+// run is Run with someone, if not nil, who looks at what each step leaves.
+func (m *Model) run(ctx context.Context, inputs []Input, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -37,7 +42,7 @@ func (m *Model) Run(ctx context.Context, inputs []Input, out func(input, token i
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := m.step(inputs, step, next, out); err != nil {
+		if err := m.step(inputs, step, next, out, watch); err != nil {
 			return err
 		}
 	}
@@ -81,7 +86,7 @@ func (m *Model) checkInputs(inputs []Input) error {
 }
 
 // step runs one step and hands out its logits.
-func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error) error {
+func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	a, c := &m.areas, m.ctx
 	rows, outs := 0, 0
 	type output struct{ input, token int }
@@ -105,6 +110,11 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 		return err
 	}
 	m.trace.record(m, rows, len(parts), outs)
+	if watch != nil {
+		if err := watch(m.left(inputs, parts)); err != nil {
+			return err
+		}
+	}
 	for _, p := range parts {
 		inputs[p.input].Slot.tokens += int64(p.to - p.from)
 	}
@@ -112,6 +122,9 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 	stride, vocab := int(m.Manifest.Sizes.LogitsStride), m.Manifest.Model.Vocab
 	for o, w := range wanted {
 		next[w.input]++
+		if out == nil {
+			continue
+		}
 		if err := out(w.input, w.token, logits[o*stride:o*stride+vocab:o*stride+vocab]); err != nil {
 			return err
 		}

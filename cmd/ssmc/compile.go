@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/codegen/amd64"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/passes"
@@ -22,6 +23,7 @@ packed weights, a C header and a manifest. It appears under its name when it is 
 			"ssmc compile ./mamba-130m -o out",
 			"ssmc compile ./mamba-130m -o out --weights bf16 --target native",
 			"ssmc compile ./mamba-130m --dry-run",
+			"ssmc compile ./mamba-130m -o out8 --scheme w8a8 --calibration text.txt --save-calibration 130m.calib",
 		},
 	}
 	var o compile.Options
@@ -29,8 +31,9 @@ packed weights, a C header and a manifest. It appears under its name when it is 
 	what.StringVarP(&o.Out, "output", "o", "", "`folder` of the artefact")
 	what.StringVar(&o.Weights, "weights", "as-is", "`type` of the matrices: f32, bf16, or as-is (what the checkpoint has)")
 	what.StringVar(&o.Prefix, "prefix", "model", "first part of the C functions' `name`s")
+	quantizationFlags(c, &o)
 	target := c.flags("target")
-	target.StringVar(&o.Target, "target", "x86-64", "CPU `levels`: x86-64-v3, x86-64-v4, both with a comma between, x86-64 (all; the code chooses when it is loaded), native")
+	target.StringVar(&o.Target, "target", "x86-64", "CPU `levels`: x86-64 (all; the code chooses when it is loaded), native, or some with commas between: "+strings.Join(amd64.ByteNames(), ", "))
 	target.IntVar(&o.LLVM, "llvm", 0, "major `version` of llc; 0: any from 14 on that is found")
 	target.IntVar(&o.MaxRows, "max-rows", 0, "most tokens in a step; 0: 512")
 	target.IntVar(&o.MaxSeqs, "max-seqs", 0, "most sequences in a step; 0: 256")
@@ -79,6 +82,9 @@ func checkCompile(o *compile.Options, explain string) error {
 	}
 	if _, err := compile.Levels(o.Target); err != nil {
 		return usageError{err}
+	}
+	if err := checkQuantization(o); err != nil {
+		return err
 	}
 	if !artifact.ValidPrefix(o.Prefix) {
 		return usagef("--prefix %.40q is no beginning of a C identifier in small letters", o.Prefix)
@@ -169,10 +175,15 @@ func showCompiled(t *terminal, o *compile.Options, r *compile.Result, asJSON boo
 		{"model", fmt.Sprintf("%s, %d parameters, vocabulary %d", m.Model.Family, m.Model.Parameters, m.Model.Vocab)},
 		{"target", m.Target.Name},
 		{"weights", size(m.Weights.Bytes) + " (" + m.Weights.Mode + ")"},
+	}
+	if m.Quantization != nil {
+		rows = append(rows, []string{"scheme", schemeLine(m.Quantization)})
+	}
+	rows = append(rows, [][]string{
 		{"state", size(m.Sizes.SlotBytes) + " a sequence"},
 		{"work", size(m.Sizes.WorkBytes) + " for steps of " + fmt.Sprint(m.Sizes.MaxRows) + " tokens"},
 		{"memory", size(out.Sizes.Memory) + " for one sequence"},
-	}
+	}...)
 	if o.DryRun {
 		for _, p := range out.Tensors {
 			rows = append(rows, []string{"tensor", fmt.Sprintf("%s %s %v, %s", p.Name, p.DType, p.Shape, size(p.Bytes))})

@@ -51,6 +51,10 @@ func inspectArtifact(t *terminal, dir string, asJSON bool) error {
 		{"step", fmt.Sprintf("%d phases, at most %d tokens of %d sequences, %s of activations", len(m.Phases), m.Sizes.MaxRows, m.Sizes.MaxSeqs, size(m.Sizes.WorkBytes))},
 		{"decoding reads", size(m.StepWeightBytes()) + " of weights a step"},
 	}
+	if q := m.Quantization; q != nil {
+		rows = append(rows, []string{"scheme", schemeLine(q)})
+		rows = append(rows, storedRows(q)...)
+	}
 	for _, list := range []struct {
 		title string
 		files []artifact.Source

@@ -95,13 +95,14 @@ func (t *terminal) table(rows [][]string) error {
 
 // size prints a number of bytes for people.
 func size(n int64) string {
-	switch {
-	case n < 10_000:
+	switch x := float64(n); {
+	case n < 1e3:
 		return fmt.Sprintf("%d B", n)
-	case n < 10_000_000:
-		return fmt.Sprintf("%.1f KB", float64(n)/1e3)
-	case n < 10_000_000_000:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n < 1e6:
+		return fmt.Sprintf("%.1f KB", x/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.1f MB", x/1e6)
+	default:
+		return fmt.Sprintf("%.2f GB", x/1e9)
 	}
-	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }

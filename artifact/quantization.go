@@ -1,0 +1,48 @@
+package artifact
+
+import "fmt"
+
+// Quantization says how the values and weights of a quantized model are stored: the scheme, resolved for every layer, with the scales that it came to.
+type Quantization struct {
+	Scheme    string           `json:"scheme"`
+	Extends   []string         `json:"extends,omitempty"` // the schemes below it, nearest first
+	Rotations string           `json:"rotations"`         // "stream, ssm.y"; "none"
+	Data      *CalibrationData `json:"calibration,omitempty"`
+	Values    []StoredValue    `json:"values"`
+	Weights   []StoredWeight   `json:"weights"`
+}
+
+// CalibrationData is what the scales are of.
+type CalibrationData struct {
+	Samples int    `json:"samples"`
+	Length  int    `json:"length"`  // tokens of each
+	Windows string `json:"windows"` // SHA-256 of their token ids
+}
+
+// StoredValue is how one value of the graph is stored.
+type StoredValue struct {
+	Name    string    `json:"name"` // layers.3.ssm.u
+	Type    string    `json:"type"`
+	Scale   string    `json:"scale,omitempty"`   // what has one: tensor, channel, ...
+	Observe string    `json:"observe,omitempty"` // what made it of the values seen
+	Scales  []float32 `json:"scales,omitempty"`
+}
+
+// StoredWeight is how one weight is stored. Its scales are in the weights file.
+type StoredWeight struct {
+	Name   string `json:"name"` // layers.3.ssm.in_proj
+	Type   string `json:"type"`
+	Scale  string `json:"scale,omitempty"`
+	Method string `json:"method,omitempty"` // gptq; empty: round to nearest
+}
+
+func (q *Quantization) check(c *checker) {
+	c.that(q.Scheme != "", "quantization.scheme", "is empty")
+	for i, v := range q.Values {
+		where := fmt.Sprintf("quantization.values[%d] %.40q", i, v.Name)
+		c.that((v.Type == "i8") == (len(v.Scales) > 0), where, "is stored as %.20q and has %d scales", v.Type, len(v.Scales))
+		for _, s := range v.Scales {
+			c.that(s > 0 && s-s == 0, where, "has the scale %v", s)
+		}
+	}
+}

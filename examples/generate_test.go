@@ -1,0 +1,109 @@
+package examples
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ssmc/ssmc/compile"
+	"github.com/ssmc/ssmc/runtime"
+)
+
+// compilers are tried in this order.
+var compilers = []string{"cc", "gcc", "clang", "tcc"}
+
+func findCC(t *testing.T) string {
+	for _, name := range compilers {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skipf("NOT TESTED: the C example needs a C compiler (%s); apt-get install gcc libc6-dev", strings.Join(compilers, ", "))
+	return ""
+}
+
+// The C program gives the ids that the Go runtime gives, linked with the object and with the library.
+func TestGenerate(t *testing.T) {
+	cc := findCC(t)
+	dir := t.TempDir()
+	for _, model := range []string{"mamba-tiny", "mamba2-tiny"} {
+		out := filepath.Join(dir, model)
+		if _, err := compile.Run(context.Background(), compile.Options{Model: filepath.Join("../golden/testdata", model), Out: out}); err != nil {
+			t.Fatal(err)
+		}
+		prompt := []int32{3, 1, 4, 1, 5, 9, 2, 6}
+		want := goIDs(t, out, prompt, 24)
+		for name, link := range map[string][]string{
+			"object":  {filepath.Join(out, "model.o")},
+			"library": {filepath.Join(out, "model.so"), "-Wl,-rpath," + out},
+		} {
+			t.Run(model+"/"+name, func(t *testing.T) {
+				program := filepath.Join(dir, model+"-"+name)
+				args := append([]string{"-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I" + out, "c/generate.c", "-o", program}, link...)
+				if log, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+					t.Fatalf("%s %s: %v\n%s", cc, strings.Join(args, " "), err, log)
+				}
+				arguments := []string{filepath.Join(out, "weights.safetensors"), "24"}
+				for _, id := range prompt {
+					arguments = append(arguments, strconv.Itoa(int(id)))
+				}
+				got, err := exec.Command(program, arguments...).Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.TrimSpace(string(got)) != want {
+					t.Errorf("C gives %swant %s", got, want)
+				}
+			})
+		}
+	}
+}
+
+func goIDs(t *testing.T, dir string, prompt []int32, n int) string {
+	t.Helper()
+	m, err := runtime.Open(dir, runtime.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	slot, err := m.NewSlot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	_, err = m.Generate(context.Background(), slot, prompt, runtime.Generation{Tokens: n}, func(id int32) error {
+		words = append(words, strconv.Itoa(int(id)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(words, " ")
+}
+
+// The header can be read by compilers of other standards and by C++, and the program refuses what it should.
+func TestHeaderAndRefusals(t *testing.T) {
+	cc := findCC(t)
+	out := filepath.Join(t.TempDir(), "m")
+	if _, err := compile.Run(context.Background(), compile.Options{Model: "../golden/testdata/mamba-tiny", Out: out, Prefix: "tiny", Target: "x86-64-v3"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-std=c99", "-x", "c"}, {"-std=c17", "-x", "c"}, {"-std=c++17", "-x", "c++"}} {
+		if _, err := exec.LookPath("c++"); err != nil && args[2] == "c++" {
+			t.Log("NOT TESTED: there is no C++ compiler")
+			continue
+		}
+		source := filepath.Join(t.TempDir(), "source")
+		if err := os.WriteFile(source, []byte("#include \"model.h\"\nint main(void) { return tiny_level() + (TINY_VOCAB == 256 ? 0 : 1); }\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		all := append(args, "-Wall", "-Wextra", "-Werror", "-pedantic", "-c", "-I"+out, source, "-o", source+".o")
+		if log, err := exec.Command(cc, all...).CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, log)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package runtime
+
+import (
+	"context"
+	"unsafe"
+)
+
+// Left is what a step left in work memory: the rows of the activations that the code keeps until the step's end. Calibration reads them. They are the
+// model's and are overwritten by the next step.
+type Left struct {
+	m     *Model
+	Parts []LeftPart
+}
+
+// LeftPart is the rows of one sequence in a step.
+type LeftPart struct {
+	Input    int // of the Run
+	From, To int // tokens of that input
+	Row      int // row of the first of them in the step
+	Out      int // row of the first of them whose logits are wanted, among those
+	Outs     int // how many are
+}
+
+// Rows gives n rows of columns numbers each, from row on, of the activation at offset bytes with stride numbers from row to row: what the plan of the
+// kernels calls a kept value. The rows are joined into one slice, to which they are copied if they do not lie so.
+func (l *Left) Rows(into []float32, offset, stride, columns int64, row, n int) []float32 {
+	work := l.m.areas.work.memory
+	end := offset + 4*(int64(row+n-1)*stride+columns)
+	if n == 0 || columns == 0 || offset < 0 || stride < columns || end > int64(len(work)) {
+		return into[:0]
+	}
+	all := unsafe.Slice((*float32)(unsafe.Pointer(&work[offset])), (end-offset)/4)[int64(row)*stride:]
+	if stride == columns {
+		return all
+	}
+	into = into[:0]
+	for i := range int64(n) {
+		into = append(into, all[i*stride:i*stride+columns]...)
+	}
+	return into
+}
+
+// RunWatched is Run, and calls watch behind each step.
+func (m *Model) RunWatched(ctx context.Context, inputs []Input, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
+	return m.run(ctx, inputs, out, watch)
+}
+
+// left describes a step to who watches it.
+func (m *Model) left(inputs []Input, parts []part) *Left {
+	l := &Left{m: m}
+	row, out := 0, 0
+	for _, p := range parts {
+		outs := 0
+		for _, token := range inputs[p.input].Outs {
+			if p.from <= token && token < p.to {
+				outs++
+			}
+		}
+		l.Parts = append(l.Parts, LeftPart{p.input, p.from, p.to, row, out, outs})
+		row += p.to - p.from
+		out += outs
+	}
+	return l
+}
