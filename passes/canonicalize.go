@@ -75,6 +75,7 @@ func (c *rewriter) rewrite(op *ir.Op) bool {
 			c.r.Fired(op, "%s", rules[i].name)
 			fired, again = true, true
 			if v != op.Result() {
+				inheritRole(v, op.Result())
 				c.f.ReplaceUses(op.Result(), v)
 				c.uses = nil
 				c.orphan(op)
@@ -85,6 +86,13 @@ func (c *rewriter) rewrite(op *ir.Op) bool {
 		}
 	}
 	return fired
+}
+
+// inheritRole gives v the role of a value whose place it takes. A weight keeps its own.
+func inheritRole(v, old *ir.Value) {
+	if v.Role == "" && v.Weight == nil {
+		v.Role = old.Role
+	}
 }
 
 // orphan removes op if nothing reads it, and then those of its operands' ops that nothing reads any more.
@@ -133,8 +141,8 @@ func isConstant(v *ir.Value) bool {
 	return v.Weight != nil || v.Def != nil && v.Def.Code == ir.OpConst
 }
 
-// number returns the value of a const.
-func number(v *ir.Value) (float64, bool) {
+// Number returns the value of a const.
+func Number(v *ir.Value) (float64, bool) {
 	if v.Def != nil && v.Def.Code == ir.OpConst {
 		return v.Def.Attrs.Value, true
 	}
@@ -245,7 +253,7 @@ func neutralElement(_ *rewriter, op *ir.Op) *ir.Value {
 	if !ok || !op.Args[0].Type.Equal(op.Result().Type) {
 		return nil
 	}
-	if x, isNumber := number(op.Args[1]); isNumber && x == e {
+	if x, isNumber := Number(op.Args[1]); isNumber && x == e {
 		return op.Args[0]
 	}
 	return nil
@@ -281,6 +289,10 @@ func biasInside(c *rewriter, op *ir.Op) *ir.Value {
 		return nil
 	}
 	if last := y.Type.Shape[y.Type.Rank()-1]; !ir.EqualShapes(b.Type.Shape, []ir.Dim{last}) {
+		return nil
+	}
+	if y.Role != "" {
+		c.skipOnce(op, fmt.Sprintf("bias-in-linear: %%%s is %s, which is without the bias", y.Name, y.Role))
 		return nil
 	}
 	if n := len(c.usesOf(y)); n != 1 {

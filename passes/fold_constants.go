@@ -135,10 +135,25 @@ func (f *folder) source(v *ir.Value) *ir.Value {
 
 // add makes v a weight under its own name.
 func (f *folder) add(v *ir.Value, w *ir.Weight) *ir.Value {
-	wv := &ir.Value{Name: v.Name, Type: v.Type, Weight: w, From: v.From}
+	wv := &ir.Value{Name: v.Name, Type: v.Type, Weight: w, Role: foldedRole(v), From: v.From}
 	f.f.Weights = append(f.f.Weights, wv)
 	f.inline[v] = wv
 	return wv
+}
+
+// foldedRole is the role of what a value is computed from: a part of in_proj, and A = -exp(A_log), are for what the whole is for.
+func foldedRole(v *ir.Value) string {
+	if v.Role != "" || v.Def == nil {
+		return v.Role
+	}
+	for _, a := range v.Def.Args {
+		if a != nil {
+			if role := foldedRole(a); role != "" {
+				return role
+			}
+		}
+	}
+	return ""
 }
 
 // share makes the result of a slice, reshape or cast that moves no byte a weight in the memory of src.

@@ -2,7 +2,7 @@
 //
 // A map group is one pass over rows: elementwise ops before and behind at most one op that is not (a norm or another reduction of a row).
 // Each op joins the group of the only op that reads it, so that what a norm reads and does not share is computed where it is read, and
-// what follows the norm is computed where it is made. Gather, slice, permute, concat and reductions over other axes move whole rows or
+// what follows the norm is computed where it is made. A gather of codes takes their widening and scaling with it; else gather, slice, permute, concat and reductions over other axes move whole rows or
 // columns about: each is a group of its own. A convolution that is in no epilogue takes what follows it, but not what comes before: it
 // needs rows before its own.
 
@@ -57,7 +57,7 @@ func formGroup(gm *groupMaker, op *ir.Op, uses map[*ir.Value][]ir.Use, r *PassRe
 		why = g.behind()
 	case fluid(op):
 		g.before()
-	case op.Code == ir.OpConv:
+	case op.Code == ir.OpConv, op.Code == ir.OpGather && op.Result().Type.DType.Integer():
 		why = g.behind()
 	}
 	group := gm.group(kind, inOrder(gm.f, g.ops))
@@ -94,8 +94,8 @@ func (c *chain) before() {
 	for grown := true; grown; {
 		grown = false
 		for op := range c.ops {
-			if op.Code == ir.OpConv {
-				continue
+			if op.Code == ir.OpConv || op.Code == ir.OpGather {
+				continue // they read other rows
 			}
 			for _, a := range op.Args {
 				if a == nil || a.Def == nil || c.ops[a.Def] || !c.fits(a.Def) || leaks(c.uses[a], c.ops) {

@@ -4,8 +4,8 @@
 // It pays because the result is in registers there: a bias, an activation or a residual costs no second pass over memory, and no barrier.
 // A convolution over the same channels goes in if it reads the linear's own result (its window is then a few rows of the same columns).
 //
-// An epilogue ends where a value has more than one reader: the value is stored there anyway. It ends at a scan group, and where the rows
-// or the columns change.
+// An epilogue ends where a value has more than one reader: the value is stored there anyway. If one of these readers makes its codes, that
+// is done here as well, and the group leaves two values. It ends at a scan group, and where the rows or the columns change.
 
 package passes
 
@@ -46,6 +46,7 @@ type epilogue struct {
 	linear *ir.Op
 	end    *ir.Value // what the group makes so far
 	conv   bool
+	mixed  bool     // it is made of other rows' values as well
 	words  []string // what was taken in
 }
 
@@ -67,6 +68,7 @@ func (e *epilogue) grow() (why string) {
 	for {
 		op, _ := only(e.end, e.uses)
 		if op == nil {
+			e.codes()
 			return ends(e.end, e.uses)
 		}
 		if op.Group != nil {
@@ -76,6 +78,22 @@ func (e *epilogue) grow() (why string) {
 			return why
 		}
 	}
+}
+
+// codes takes in a quantization of the end, which others read too.
+func (e *epilogue) codes() {
+	for _, u := range e.uses[e.end] {
+		if u.Op != nil && u.Op.Code == ir.OpQuantize && u.Op.Group == nil && u.Index == 0 && constantBeside(u.Op, e.end) {
+			e.ops[u.Op] = true
+			e.words = append(e.words, u.Op.Code.String())
+			return
+		}
+	}
+}
+
+// constantBeside says whether all operands of op but v are weights and numbers.
+func constantBeside(op *ir.Op, v *ir.Value) bool {
+	return !slices.ContainsFunc(op.Args, func(a *ir.Value) bool { return a != nil && a != v && !isConstant(a) })
 }
 
 // take takes in op, which reads the end, or says why not.
@@ -88,7 +106,7 @@ func (e *epilogue) take(op *ir.Op) (why string) {
 		e.conv = true
 	case !op.Code.Elementwise():
 		return fmt.Sprintf("is read by %s, which is not elementwise", opName(op))
-	case !op.Result().Type.Equal(e.end.Type):
+	case !ir.EqualShapes(op.Result().Type.Shape, e.end.Type.Shape):
 		return fmt.Sprintf("is read by %s, which makes %s of %s", opName(op), op.Result().Type, e.end.Type)
 	default:
 		for _, a := range op.Args {
@@ -99,7 +117,10 @@ func (e *epilogue) take(op *ir.Op) (why string) {
 	}
 	e.ops[op] = true
 	e.end = op.Result()
-	e.words = append(e.words, op.Code.String())
+	e.mixed = e.mixed || !constantBeside(op, op.Args[0])
+	if op.Code != ir.OpCast {
+		e.words = append(e.words, op.Code.String())
+	}
 	return ""
 }
 
@@ -111,8 +132,8 @@ func (e *epilogue) takesConv(op *ir.Op) (why string) {
 		return fmt.Sprintf("is read by %s, but not as what is convolved", opName(op))
 	case e.conv:
 		return fmt.Sprintf("is read by a second convolution, %s", opName(op))
-	case e.end != e.linear.Result():
-		return fmt.Sprintf("is read by %s, which must read the linear's own result: it needs the rows before", opName(op))
+	case e.mixed || e.end.Type.DType.Float() && e.end != e.linear.Result():
+		return fmt.Sprintf("is read by %s, which must read the linear's own result or codes of it: it needs the rows before", opName(op))
 	}
 	for _, u := range e.uses[next] {
 		if !u.Next {

@@ -55,7 +55,7 @@ func fluid(op *ir.Op) bool { return op.Code.Elementwise() || op.Code == ir.OpRes
 // rowReduction says whether op reduces rows over their last axis.
 func rowReduction(op *ir.Op) bool {
 	switch op.Code {
-	case ir.OpRMSNorm, ir.OpLayerNorm:
+	case ir.OpRMSNorm, ir.OpLayerNorm, ir.OpHadamard:
 		return true
 	case ir.OpReduce:
 		t := op.Args[0].Type
@@ -100,7 +100,7 @@ func Outputs(f *ir.Func, g *ir.Group) []*ir.Value {
 }
 
 // CheckGroups says whether the kernel templates can take the function's groups: every op in a group, one anchor in each, and one value
-// that others read, apart from next states. All problems at once.
+// that others read, apart from next states and, behind a linear, the codes of that value. All problems at once.
 func CheckGroups(m *ir.Module) error {
 	f := m.Func
 	var errs []error
@@ -127,7 +127,7 @@ func checkGroup(g *ir.Group, ops []*ir.Op, uses map[*ir.Value][]ir.Use) error {
 	exits := 0
 	for _, op := range ops {
 		for _, v := range op.Results {
-			if readOutside(uses[v], g) {
+			if readOutside(uses[v], g) && !(g.Kind == ir.GroupContract && op.Code == ir.OpQuantize && readOutside(uses[op.Args[0]], g)) {
 				exits++
 			}
 		}

@@ -18,9 +18,13 @@ const maxDTRank = 256
 //	dt[h]   = clamp(softplus(DTProj[h] . DT[t] + DTBias[h]), Lo, Hi)     without DTProj: DT[t, h] in the place of the product
 //	s[e,n]  = exp(dt[h] * A) * s[e,n] + dt[h] * U[t,e] * B[t,g,n]         A[e,n] if AState, else A[h]
 //	y[e]    = sum over n of s[e,n] * C[t,g,n]  +  D * U[t,e]              D[h] if DHead, else D[e]
-//	Y[t,e]  = y[e] * Gate[t,e]
+//	Y[t,e]  = y[e] * Gate[t,e]                                            silu(Gate) if GateSiLU
 //
 // All values are rows of so many numbers, whatever their shape is: U, Gate and Y of E, B and C of G*N, DT of H or K. The state is [E, N].
+//
+// In a quantized model U, B, C and Gate may be i8 codes: then UScale and so on is there, a number (Number) or a weight of as many numbers as
+// the row, and f32(code)*scale, rounded, stands in the formulas. With DTScale dt is softplus(fma(x, DTScale[h], DTBias[h])): x is the product
+// with DTProj, whose elements are then codes, or f32(DT[t, h]), DT being codes.
 type ScanParts struct {
 	Scan *ir.Op
 
@@ -32,6 +36,7 @@ type ScanParts struct {
 
 	DT       *ir.Value // rows of H numbers, or of K if DTProj is there
 	DTProj   *ir.Value // weight [H, K]; nil: none
+	DTScale  *ir.Value // number, or weight of H numbers; nil: none
 	DTBias   *ir.Value // weight of H numbers; nil: none
 	Softplus bool
 	Lo, Hi   float64 // bounds of dt after the softplus; -Inf and +Inf: none
@@ -43,6 +48,9 @@ type ScanParts struct {
 	D      *ir.Value // weight; nil: no skip
 	DHead  bool      // D has H numbers, else E
 	Gate   *ir.Value // nil: none
+
+	UScale, BScale, CScale, GateScale *ir.Value // nil: the value is no codes
+	GateSiLU                          bool
 
 	H0, H1 *ir.Value // the state before and after the step
 	Y      *ir.Value // what the group makes: rows of E numbers
@@ -121,6 +129,10 @@ func (m *scanMatcher) match(scan *ir.Op, uses map[*ir.Value][]ir.Use) error {
 	m.timeStep()
 	m.skip(uses)
 	m.gate(uses)
+	p := &m.parts
+	p.U, p.UScale = m.takeCodes(p.U)
+	p.B, p.BScale = m.takeCodes(p.B)
+	p.C, p.CScale = m.takeCodes(p.C)
 	return nil
 }
 
@@ -150,10 +162,10 @@ func (m *scanMatcher) peel(w view) view {
 	return w
 }
 
-// factors takes a product apart into what is multiplied.
+// factors takes a product of values apart into what is multiplied. A value times a constant is one factor: what made it has scaled it.
 func (m *scanMatcher) factors(w view, s space) ([]view, error) {
 	w = m.peel(w)
-	if !m.through(w.v, ir.OpMul) {
+	if op := w.v.Def; op != nil && op.Code == ir.OpMul && (isConstant(op.Args[0]) || isConstant(op.Args[1])) || !m.through(w.v, ir.OpMul) {
 		return []view{w}, nil
 	}
 	var out []view
@@ -167,6 +179,23 @@ func (m *scanMatcher) factors(w view, s space) ([]view, error) {
 			return nil, err
 		}
 		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// pair takes a product apart into the two that are multiplied; nil if it is none in the group.
+func (m *scanMatcher) pair(w view, s space) ([]view, error) {
+	w = m.peel(w)
+	if !m.through(w.v, ir.OpMul) {
+		return nil, nil
+	}
+	var out []view
+	for _, a := range w.v.Def.Args {
+		x, err := w.operand(a, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m.peel(x))
 	}
 	return out, nil
 }
@@ -203,12 +232,12 @@ func (m *scanMatcher) decay(a *ir.Value) (view, error) {
 		return w, fmt.Errorf("a is not exp(dt*A) in the group: %s", m.outside(w.v))
 	}
 	w.v = w.v.Def.Args[0]
-	list, err := m.factors(w, m.full)
+	list, err := m.pair(w, m.full)
 	if err != nil {
 		return w, err
 	}
-	if len(list) != 2 {
-		return w, fmt.Errorf("the exponent of a is a product of %d, want dt and A: %s", len(list), m.outside(list[0].v))
+	if list == nil {
+		return w, fmt.Errorf("the exponent of a is no product of dt and A: %s", m.outside(m.peel(w).v))
 	}
 	dt, aw := list[0], list[1]
 	if dt.v.Weight != nil {

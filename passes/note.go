@@ -58,7 +58,8 @@ func linearNote(op *ir.Op, role string) string {
 		return role
 	}
 	leaf, part, cut := strings.Cut(leaf, "[")
-	leaf = strings.TrimPrefix(strings.TrimSuffix(leaf, ".weight"), "mixer.")
+	leaf, _, _ = strings.Cut(leaf, ".weight")
+	leaf = strings.TrimPrefix(leaf, "mixer.")
 	if cut && part != "" {
 		leaf += "." + role
 	}
@@ -79,17 +80,37 @@ func behindAnchor(anchor *ir.Op, ops []*ir.Op) map[*ir.Value]bool {
 // opWord is what an op beside the anchor adds to a note; views and numbers add nothing, and neither does the discretisation of a scan.
 func opWord(op *ir.Op, kind ir.GroupKind, behind map[*ir.Value]bool) string {
 	switch op.Code {
-	case ir.OpReshape, ir.OpConst:
+	case ir.OpReshape, ir.OpConst, ir.OpCast:
 		return ""
 	case ir.OpLinear:
 		_, leaf := splitLayer(op.Args[1].Name)
 		return leaf
 	case ir.OpAdd, ir.OpMul:
 		return joinWord(op, kind, behind)
+	case ir.OpFMA:
+		return fmaWord(op, kind, behind)
 	case ir.OpExp:
 		if kind == ir.GroupScan {
 			return ""
 		}
+	}
+	return op.Code.String()
+}
+
+// fmaWord names a product and sum: of a scan's values the skip, behind a linear its scale and what is added.
+func fmaWord(op *ir.Op, kind ir.GroupKind, behind map[*ir.Value]bool) string {
+	sum := op.Args[2]
+	switch {
+	case kind == ir.GroupScan && behind[op.Result()]:
+		return "skip"
+	case kind == ir.GroupScan:
+		return "scale + bias"
+	case kind == ir.GroupContract && isConstant(sum):
+		return "scale + bias"
+	case kind == ir.GroupContract && !behind[sum] && isConstant(op.Args[1]):
+		return "scale + residual"
+	case kind == ir.GroupContract && behind[sum] != (behind[op.Args[0]] || behind[op.Args[1]]):
+		return "residual"
 	}
 	return op.Code.String()
 }
@@ -108,6 +129,8 @@ func joinWord(op *ir.Op, kind ir.GroupKind, behind map[*ir.Value]bool) string {
 		return ""
 	case kind == ir.GroupContract && add && joins:
 		return "residual"
+	case kind == ir.GroupContract && !add && isConstant(op.Args[1]):
+		return "scale"
 	case kind != ir.GroupMap && joins:
 		return "gate"
 	}

@@ -17,7 +17,8 @@ type Report struct {
 // PassReport is what one pass did.
 type PassReport struct {
 	Pass    Pass
-	Number  int // from 1, as in the names of dumped files
+	Number  int    // from 1, as in the names of dumped files
+	Idle    string // why it did nothing at all; empty if it ran
 	Changed bool
 	Text    string // the graph after it; empty unless Options.KeepText
 	Events  []Event
@@ -93,6 +94,12 @@ func (r *Report) Explain(w io.Writer, pass string) error {
 		list = []*PassReport{p}
 	}
 	for _, p := range list {
+		if p.Idle != "" {
+			if _, err := fmt.Fprintf(w, "%02d %s: did nothing, %s\n", p.Number, p.Pass.Name, p.Idle); err != nil {
+				return err
+			}
+			continue
+		}
 		if _, err := fmt.Fprintf(w, "%02d %s: %d fired, %d did not\n", p.Number, p.Pass.Name, p.FiredCount(), len(p.Events)-p.FiredCount()); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ssmc/ssmc/ir"
+	"github.com/ssmc/ssmc/quant"
 )
 
 // Options says how the pipeline runs. The zero value runs all of it in silence.
@@ -21,6 +22,11 @@ type Options struct {
 	DumpAfter string // a pass whose result is written to DumpDir, or "all" (then unchanged results are left out)
 	DumpDir   string // default: the current directory
 	KeepText  bool   // keep every stage's text in the report, for WriteHTML
+
+	// Scheme is what is stored how; nil: everything as the checkpoint has it. Without Scales the graph is only made ready for it, in float: that
+	// is the model that calibration runs.
+	Scheme *quant.Scheme
+	Scales *Scales
 
 	Check bool   // evaluate and shuffle around each pass; also set by the environment variable SSMC_CHECK=1
 	Seed  uint64 // of the checked mode's inputs and shuffles
@@ -74,7 +80,7 @@ func runPasses(m *ir.Module, list []Pass, o Options) (*Report, error) {
 	}
 	for i, p := range list {
 		r := &PassReport{Pass: p, Number: i + 1}
-		if err := runPass(m, r, check); err != nil {
+		if err := runPass(m, r, &o, check); err != nil {
 			return report, o.failed(p.Name, text, err)
 		}
 		after := ir.Print(m)
@@ -120,33 +126,48 @@ func (o *Options) resolve() ([]Pass, error) {
 }
 
 // runPass runs one pass on m and on nothing else, and checks what it left.
-func runPass(m *ir.Module, r *PassReport, check *checker) error {
+func runPass(m *ir.Module, r *PassReport, o *Options, check *checker) error {
+	if r.Pass.quant != nil {
+		if o.Scheme == nil {
+			r.Idle = "there is no scheme"
+		} else if r.Pass.needsScales && o.Scales == nil {
+			r.Idle = "there are no scales yet"
+		}
+		if r.Idle != "" {
+			return nil
+		}
+	}
 	var shuffled *ir.Module
 	if check != nil {
 		shuffled = check.shuffled(m, r.Number)
 	}
 	start := time.Now()
-	if err := protect(&r.Pass, m, r); err != nil {
+	if err := protect(&r.Pass, m, r, o); err != nil {
 		return err
 	}
 	r.Time = time.Since(start)
 	if check == nil {
 		return nil
 	}
-	if err := protect(&r.Pass, shuffled, &PassReport{Pass: r.Pass}); err != nil {
+	if err := protect(&r.Pass, shuffled, &PassReport{Pass: r.Pass}, o); err != nil {
 		return fmt.Errorf("with independent ops in another order (seed %d): %w", check.seed, err)
 	}
 	return check.compare(r.Pass, m, shuffled)
 }
 
 // protect runs a pass and verifies; a panic becomes an error. It is a bug in the pass, and the stack says where.
-func protect(p *Pass, m *ir.Module, r *PassReport) (err error) {
+func protect(p *Pass, m *ir.Module, r *PassReport, o *Options) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("panic: %v\n%s", x, debug.Stack())
 		}
 	}()
-	if err := p.run(m, r); err != nil {
+	if p.quant != nil {
+		err = p.quant(m, r, o)
+	} else {
+		err = p.run(m, r)
+	}
+	if err != nil {
 		return err
 	}
 	return ir.Verify(m)

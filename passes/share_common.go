@@ -37,6 +37,7 @@ func shareCommon(m *ir.Module, r *PassReport) error {
 		}
 		for i, v := range op.Results {
 			same[v] = was.Results[i]
+			inheritRole(was.Results[i], v)
 		}
 		gone = append(gone, op)
 		r.Fired(op, "is %%%s", was.Result().Name)
