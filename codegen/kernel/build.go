@@ -94,7 +94,7 @@ type planner struct {
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]bool // weights that a linear op reads
+	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
 	list         []*task            // in order of execution
 	slotBytes    int64
 	states       []StateLayout
@@ -123,7 +123,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		lanes = max(lanes, int64(t.Lanes))
 	}
 	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
-		multiplied: map[*ir.Value]bool{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+		multiplied: map[*ir.Value]form{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
 	}
@@ -145,7 +145,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 			}
 		}
 		if op.Code == ir.OpLinear {
-			p.multiplied[op.Args[1]] = true
+			p.multiplied[op.Args[1]] = productForm(op.Args[0], op.Args[1])
 		}
 	}
 	return p, nil

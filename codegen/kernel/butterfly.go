@@ -16,6 +16,7 @@ type transform struct {
 	t     *hadamard.Transform
 	n     int64
 	signs *external   // nil: none
+	back  bool        // transposed: the signs come last
 	buf   *spmd.Value // of the kernel being built
 }
 
@@ -26,10 +27,10 @@ func newTransform(t *task, op *ir.Op) (*transform, error) {
 		return nil, err
 	}
 	if a.Transposed {
-		return nil, fmt.Errorf("hadamard %%%s is transposed: only weights are", op.Results[0].Name)
+		h = h.Transpose()
 	}
-	fmt.Fprintf(&t.shape, "hadamard %d %d %d ", a.Blocks, a.M, a.K)
-	x := &transform{t: h, n: int64(h.N())}
+	fmt.Fprintf(&t.shape, "hadamard %d %d %d %v ", a.Blocks, a.M, a.K, a.Transposed)
+	x := &transform{t: h, n: int64(h.N()), back: a.Transposed}
 	if s := op.Args[1]; s != nil {
 		x.signs = t.vector(s)
 	}
@@ -47,9 +48,8 @@ func (x *transform) run(k *code, load func(col *spmd.Value) *spmd.Value) {
 	}
 	k.For(k.I(0), k.I(x.n), w, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		v := load(col)
-		if x.signs != nil {
-			sign := k.And(k.Bitcast(k.LoadV(x.signs.ptr, col, 0)), k.I32(math.MinInt32))
-			v = k.Bitcast(k.Xor(k.Bitcast(v), sign))
+		if x.signs != nil && !x.back {
+			v = x.flip(k, v, col)
 		}
 		for s := int64(1); s < min(w, length); s *= 2 {
 			v = k.Add(k.Swap(v, s), k.Bitcast(k.Xor(k.Bitcast(v), masks[s])))
@@ -60,16 +60,31 @@ func (x *transform) run(k *code, load func(col *spmd.Value) *spmd.Value) {
 	for s := w; s < length; s *= 2 {
 		x.stage(k, k.I(0), x.n, s)
 	}
-	dense, order := x.t.Dense()
-	if order == 1 {
-		return
+	if dense, order := x.t.Dense(); order > 1 {
+		x.slow(k, dense, int64(order), length)
 	}
-	part := int64(order) * length
+	if x.signs != nil && x.back {
+		k.For(k.I(0), k.I(x.n), w, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			k.StoreV(x.buf, col, 0, x.flip(k, k.LoadV(x.buf, col, 0), col))
+			return nil
+		})
+	}
+}
+
+// flip gives the columns from col on their signs.
+func (x *transform) flip(k *code, v, col *spmd.Value) *spmd.Value {
+	sign := k.And(k.Bitcast(k.LoadV(x.signs.ptr, col, 0)), k.I32(math.MinInt32))
+	return k.Bitcast(k.Xor(k.Bitcast(v), sign))
+}
+
+// slow multiplies the slow axis of every block by the dense matrix.
+func (x *transform) slow(k *code, dense []int8, order, length int64) {
+	part := order * length
 	k.For(k.I(0), k.I(x.n), part, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		x.mix(k, dense, int64(order), length, from)
+		x.mix(k, dense, order, length, from)
 		return nil
 	})
-	if order < x.t.M { // 40 = 2 x 20
+	if order < int64(x.t.M) { // 40 = 2 x 20
 		k.For(k.I(0), k.I(x.n), 2*part, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			x.stage(k, from, 2*part, part)
 			return nil

@@ -21,7 +21,7 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 	if unsigned {
 		mac = func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, 255) }
 	}
-	outer(k.Builder, acc, k.I(0), k.I(t.m.units), unroll(len(t.at)*t.n), mac,
+	outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n), mac,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value {
 			a := k.Load(t.at[i], kk, u)
 			if unsigned {

@@ -1,5 +1,7 @@
 package kernel
 
+import "strings"
+
 // mamba8 is one layer of Mamba-1 as the w8a8 scheme leaves it: codes of eight bits around every product, float32 in the scan.
 const mamba8 = `module "mamba" vocab=<D> {
   weight %embed: i8[<V>, <D>]
@@ -109,8 +111,11 @@ const mamba8 = `module "mamba" vocab=<D> {
       %o4 = linear %y.q %w4 _ %s4 group=32 : f32[T, <D>]
       %h2 = add %h1 %o4 : f32[T, <D>]
     }
+    group map g30 {
+      %gb = hadamard %g %signs blocks=<HB> m=<HM> k=<HK> transposed=true : f32[T, <E>]
+    }
     group contract g12 {
-      %o5 = linear %g %w4 _ %s4 group=32 : f32[T, <D>]
+      %o5 = linear %gb %w4 _ %s4 group=32 : f32[T, <D>]
       %h3 = add %h2 %o5 : f32[T, <D>]
     }
     group map g13 {
@@ -125,3 +130,19 @@ const mamba8 = `module "mamba" vocab=<D> {
   }
 }
 `
+
+// tied8 is mamba8 with the codes of its embedding as the head's: one copy serves both.
+var tied8 = strings.NewReplacer(
+	"vocab=<D>", "vocab=<V>",
+	"(f32[O, <D>])", "(f32[O, <V>])",
+	"  weight %wx: i8", "  weight %em: f32[<V>]\n  weight %wx: i8",
+	"%logits = rmsnorm", "%nf = rmsnorm",
+	"    return %logits", `    group map g25 {
+      %lq = quantize %nf inv=31.5 : i8[O, <D>]
+    }
+    group contract g26 {
+      %la = linear %lq %embed : i32[O, <V>]
+      %lf = cast %la to=f32 : f32[O, <V>]
+      %logits = mul %lf %em : f32[O, <V>]
+    }
+    return %logits`).Replace(mamba8)

@@ -28,6 +28,8 @@ func TestSameBits(t *testing.T) {
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{ChunkRows - 1}},
 		{"codes", mamba8, sizes{vocab: 9, d: 16, e: 64, n: 16, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 4}},
 		{"codes, odd", mamba8, sizes{vocab: 11, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{7, 2, 1}},
+		{"codes, tied", tied8, sizes{vocab: 45, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{3, 1}},
+		{"codes, tied, wide", tied8, sizes{vocab: 517, d: 48, e: 64, n: 2, r: 4, taps: 2, hb: 1, hm: 1, hk: 6}, []int{2, 5}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},

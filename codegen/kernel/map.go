@@ -146,11 +146,18 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 		return nil
 	}
 	v, d := int64(table.Weight.Shape[0]), int64(table.Weight.Shape[1])
-	l := rowMajor
-	if p.multiplied[table] { // a tied head: one copy, in the contraction's order
-		l = panels(p.panelWidth(v))
+	pk := packing{layout: rowMajor, elem: p.matrixElem(table.Weight)}
+	f, tied := p.multiplied[table]
+	if tied && f != nibbles { // a tied head: one copy, in the contraction's order
+		pk.layout, pk.form = panels(p.panelWidth(v)), f
+		if f == words {
+			pk.elem = spmd.I32
+		}
 	}
-	m.table = t.weight(table, packing{layout: l, elem: p.matrixElem(table.Weight)}, v, d)
+	m.table = t.weight(table, pk, v, d)
+	if pk.form == words {
+		m.table = t.byBytes(m.table)
+	}
 	return nil
 }
 
@@ -195,9 +202,16 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 		at := k.Offset(m.table.ptr, k.Mul(id, k.I(m.cols)))
 		return func(col *spmd.Value, off int64) *spmd.Value { return m.tail(k, k.LoadV(at, col, off), col, off) }
 	}
-	panel := k.Mul(k.Div(id, k.I(l.Pad)), k.I(m.cols*l.Pad))
-	at := k.Offset(m.table.ptr, k.Add(panel, k.Rem(id, k.I(l.Pad))))
+	// A row of a panel: neighbours along K lie Pad elements apart, or, of codes, four to a word and the words Pad words apart.
+	per := m.table.form.perUnit()
+	units := (m.cols + per - 1) / per
+	panel := k.Mul(k.Div(id, k.I(l.Pad)), k.I(units*per*l.Pad))
+	at := k.Offset(m.table.ptr, k.Add(panel, k.Mul(k.Rem(id, k.I(l.Pad)), k.I(per))))
 	lanes := k.Mul(k.Lane(), k.I32(int32(l.Pad)))
+	if per > 1 {
+		within := k.And(k.Lane(), k.I32(int32(per-1)))
+		lanes = k.Add(k.Mul(k.Sub(k.Lane(), within), k.I32(int32(l.Pad))), within)
+	}
 	return func(col *spmd.Value, off int64) *spmd.Value {
 		return m.tail(k, k.Gather(k.Offset(at, k.Mul(col, k.I(l.Pad))), lanes, off*l.Pad), col, off)
 	}

@@ -32,6 +32,17 @@ func operandsOf(op *ir.Op) operands {
 	return operands{op.Args[0], op.Args[1], op.Args[2], op.Args[3], op.Attrs.GroupSize}
 }
 
+// productForm is how a weight is packed for a product with x.
+func productForm(x, w *ir.Value) form {
+	switch {
+	case w.Type.DType == ir.I4:
+		return nibbles
+	case w.Type.DType == ir.I8 && x.Type.DType == ir.I8:
+		return words
+	}
+	return plain
+}
+
 // newMatrix declares a product.
 func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	x, w := o.x, o.w
@@ -40,16 +51,11 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	}
 	m := &matrix{n: int64(w.Weight.Shape[0]), k: int64(w.Weight.Shape[1]), panel: panel}
 	t.flops += 2 * m.n * m.k
-	pk := packing{layout: panels(panel), elem: p.matrixElem(w.Weight)}
-	codes := x.Type.DType == ir.I8
-	switch w.Weight.DType {
-	case ir.I4:
-		pk.form, pk.elem = nibbles, spmd.I32
-	case ir.I8:
-		if codes {
-			pk.form, pk.elem = words, spmd.I32
-		}
+	pk := packing{layout: panels(panel), form: productForm(x, w), elem: p.matrixElem(w.Weight)}
+	if pk.form != plain {
+		pk.elem = spmd.I32
 	}
+	codes := x.Type.DType == ir.I8
 	if codes && pk.form == plain {
 		return nil, fmt.Errorf("a product of codes by weight %%%s of %v", w.Name, w.Weight.DType)
 	}
@@ -207,7 +213,7 @@ func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
 
 // floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
 func (t *tile) floats(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
-	outer(k.Builder, acc, lo, hi, unroll(len(t.at)*t.n), k.FMA,
+	outer(k.Builder, acc, lo, hi, t.m.unroll(k.Target, len(t.at)*t.n), k.FMA,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value { return k.Load(t.at[i], kk, u) },
 		func(j int, kk *spmd.Value, u int64) *spmd.Value {
 			w := t.weight(k, j, kk, u)

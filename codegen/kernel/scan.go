@@ -61,7 +61,7 @@ func (p *planner) newScan(g *ir.Group) ([]*task, error) {
 		t.grid = spmd.Grid{Panels: r.heads, By: spmd.BySeqs}
 		t.build = func(k *code) { r.buildHead(k) }
 	} else {
-		t.grid = spmd.Grid{Panels: panels(r.panel).blocks(r.channels), By: spmd.BySeqs}
+		t.grid = spmd.Grid{Panels: panels(r.panel).blocks(r.channels)}
 		t.build = func(k *code) { r.buildPanel(k) }
 	}
 	return append(before, t), nil
@@ -177,33 +177,55 @@ func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, 
 	k.StoreV(r.out.ptr, at, off, y)
 }
 
-// buildPanel emits a tile without heads: a panel of channels of one sequence, each with its own decay in every state.
+// buildPanel emits a tile without heads: a panel of channels of all sequences, each channel with its own decay in every state. Step sizes are
+// made for a block of rows at once, whichever sequences they belong to.
 func (r *recurrence) buildPanel(k *code) {
-	w := int64(k.Target.Lanes)
-	lo, hi, slot := k.sequence(k.block)
 	col := k.Mul(k.panel, k.I(r.panel))
 	rows := k.Mul(k.panel, k.I(r.states*r.panel)) // of A and of the state
-	past := k.inSlot(r.past, slot, rows)
 	a := k.Offset(r.a.ptr, rows)
 	steps := k.Scratch(spmd.F32, scanBlock*r.panel)
-	k.For(lo, hi, scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		to := k.Min(k.Add(from, k.I(scanBlock)), hi)
+	k.For(k.I(0), k.Rows(), scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		to := k.Min(k.Add(from, k.I(scanBlock)), k.Rows())
 		r.stepSizes(k, steps, from, to, col)
-		k.For(k.I(0), k.I(r.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-			at := k.Add(col, lane)
-			k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-				dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
-				u := r.u.vector(k, r.u.at(k, row), at, 0)
-				y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i, count int64) []*spmd.Value {
-					x := make([]*spmd.Value, count)
-					for j := range x {
-						x[j] = k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), (i+int64(j))*r.panel))
-					}
-					return exps(k.Builder, x)
-				})
-				r.finish(k, y, u, row, at, 0, nil)
+		k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			lo, hi, slot := k.sequence(s)
+			lo, hi = k.Max(lo, from), k.Min(hi, to)
+			k.If(k.Cmp(spmd.LT, lo, hi), func() []*spmd.Value {
+				r.fetchNext(k, s, rows)
+				r.panelRows(k, k.inSlot(r.past, slot, rows), a, steps, from, lo, hi, col)
 				return nil
+			}, nil)
+			return nil
+		})
+		return nil
+	})
+}
+
+// fetchNext asks for the next sequence's state: slots lie anywhere, and no prefetcher knows of them.
+func (r *recurrence) fetchNext(k *code, s, rows *spmd.Value) {
+	next := k.Min(k.Add(s, k.I(1)), k.Sub(k.Seqs(), k.I(1)))
+	_, _, slot := k.sequence(next)
+	at := k.inSlot(r.past, slot, rows)
+	for line := int64(0); line < r.states*r.panel; line += 16 {
+		k.Prefetch(at, nil, line)
+	}
+}
+
+// panelRows runs the rows lo..hi-1 of one sequence; steps holds dt from row from on.
+func (r *recurrence) panelRows(k *code, past, a, steps, from, lo, hi, col *spmd.Value) {
+	k.For(k.I(0), k.I(r.panel), int64(k.Target.Lanes), nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		at := k.Add(col, lane)
+		k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
+			u := r.u.vector(k, r.u.at(k, row), at, 0)
+			y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i, count int64) []*spmd.Value {
+				x := make([]*spmd.Value, count)
+				for j := range x {
+					x[j] = k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), (i+int64(j))*r.panel))
+				}
+				return exps(k.Builder, x)
 			})
+			r.finish(k, y, u, row, at, 0, nil)
 			return nil
 		})
 		return nil
