@@ -146,3 +146,36 @@ var tied8 = strings.NewReplacer(
       %logits = mul %lf %em : f32[O, <V>]
     }
     return %logits`).Replace(mamba8)
+
+// embed4 is an embedding of four-bit codes with a scale for each group of a row, tied to the head.
+const embed4 = `module "embed" vocab=<V> {
+  weight %embed: i4[<V>, <D>]
+  weight %embed.s: f32[<V>, <G>]
+  func step(%ids: i32[T], %outs: i32[O]) -> (f32[O, <V>]) {
+    group map g0 {
+      %codes = gather %embed %ids : i4[T, <D>]
+    }
+    group map g1 {
+      %scales = gather %embed.s %ids : f32[T, <G>]
+    }
+    group map g2 {
+      %c.f = cast %codes to=f32 : f32[T, <D>]
+      %c.g = reshape %c.f shape=[T, <G>, <P>] : f32[T, <G>, <P>]
+      %s.g = reshape %scales shape=[T, <G>, 1] : f32[T, <G>, 1]
+      %h.g = mul %c.g %s.g : f32[T, <G>, <P>]
+      %h = reshape %h.g shape=[T, <D>] : f32[T, <D>]
+      %n = rmsnorm %h _ eps=1e-5 groups=1 : f32[T, <D>]
+    }
+    group map g3 {
+      %last = gather %n %outs : f32[O, <D>]
+    }
+    group map g4 {
+      %q = quantize %last inv=31.5 : i8[O, <D>]
+    }
+    group contract g5 {
+      %logits = linear %q %embed _ %embed.s group=<P> : f32[O, <V>]
+    }
+    return %logits
+  }
+}
+`

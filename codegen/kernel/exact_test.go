@@ -30,6 +30,8 @@ func TestSameBits(t *testing.T) {
 		{"codes, odd", mamba8, sizes{vocab: 11, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{7, 2, 1}},
 		{"codes, tied", tied8, sizes{vocab: 45, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{3, 1}},
 		{"codes, tied, wide", tied8, sizes{vocab: 517, d: 48, e: 64, n: 2, r: 4, taps: 2, hb: 1, hm: 1, hk: 6}, []int{2, 5}},
+		{"four bits, tied", embed4, sizes{vocab: 37, d: 64, groups: 2, p: 32}, []int{3, 1}},
+		{"four bits, wide", embed4, sizes{vocab: 530, d: 384, groups: 3, p: 128}, []int{5}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},

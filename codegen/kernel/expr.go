@@ -92,7 +92,7 @@ func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error
 	case v.Def != nil && v.Def.Code == ir.OpReshape && (v.Def.Group == t.group || root(v) != v):
 		return t.declare(v.Def.Args[0], stop, cols)
 	case v.Def == nil || v.Def.Group != t.group:
-		if n := elements(v); n != cols && n != 1 || perRow(v) == 0 {
+		if !fitsRows(elements(v), cols) || perRow(v) == 0 {
 			return fmt.Errorf("value %%%s %v is not rows of %d columns", v.Name, v.Type, cols)
 		}
 		fmt.Fprintf(&t.shape, "r%d", t.index(t.read(v)))
@@ -114,6 +114,12 @@ func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error
 		return fmt.Errorf("op %v (%%%s) has no kernel inside a %v group", v.Def.Code, v.Name, t.group.Kind)
 	}
 	return nil
+}
+
+// fitsRows says whether n numbers a row go with rows of cols columns: one for each column, for each of some equal groups of whole vectors, or
+// for all.
+func fitsRows(n, cols int64) bool {
+	return n == cols || n == 1 || n > 1 && cols%n == 0 && cols/n%32 == 0
 }
 
 func (t *task) index(e *external) int {
@@ -161,8 +167,15 @@ func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
 		}
 	}
 	r := k.t.find(useRead, root(v))
-	if elements(v) == 1 { // one number a row
+	switch n := elements(v); {
+	case n == 1: // one number a row
 		return k.Load(r.ptr, k.Mul(p.row, k.I(stride(root(v)))), 0)
+	case n < k.t.cols: // one for each group of neighbours
+		col := k.I(p.off)
+		if p.col != nil {
+			col = k.Add(p.col, col)
+		}
+		return k.Load(r.ptr, k.Add(k.Mul(p.row, k.I(stride(root(v)))), k.Div(col, k.I(k.t.cols/n))), 0)
 	}
 	return k.LoadV(r.ptr, k.at(p, stride(root(v))), p.off)
 }

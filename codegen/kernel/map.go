@@ -43,6 +43,7 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 		return nil, fmt.Errorf("it leaves no value")
 	}
 	m.cols = elements(outs[0])
+	t.cols = m.cols
 	fmt.Fprintf(&t.shape, "map %d:", m.cols)
 	if err := m.declare(p, t, outs); err != nil {
 		return nil, err
@@ -147,15 +148,17 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 	}
 	v, d := int64(table.Weight.Shape[0]), int64(table.Weight.Shape[1])
 	pk := packing{layout: rowMajor, elem: p.matrixElem(table.Weight)}
-	f, tied := p.multiplied[table]
-	if tied && f != nibbles { // a tied head: one copy, in the contraction's order
+	if table.Weight.DType == ir.I4 {
+		pk.form = nibbles
+	}
+	if f, tied := p.multiplied[table]; tied { // a tied head: one copy, in the contraction's order
 		pk.layout, pk.form = panels(p.panelWidth(v)), f
-		if f == words {
-			pk.elem = spmd.I32
-		}
+	}
+	if pk.form != plain {
+		pk.elem = spmd.I32
 	}
 	m.table = t.weight(table, pk, v, d)
-	if pk.form == words {
+	if pk.form != plain {
 		m.table = t.byBytes(m.table)
 	}
 	return nil
@@ -197,23 +200,36 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 		at := k.Offset(k.t.find(useRead, table).ptr, k.Mul(id, k.I(stride(table))))
 		return func(col *spmd.Value, off int64) *spmd.Value { return k.LoadV(at, col, off) }
 	}
-	l := m.table.layout
-	if l == rowMajor {
+	if m.table.packing.layout == rowMajor && m.table.form == plain {
 		at := k.Offset(m.table.ptr, k.Mul(id, k.I(m.cols)))
 		return func(col *spmd.Value, off int64) *spmd.Value { return m.tail(k, k.LoadV(at, col, off), col, off) }
 	}
-	// A row of a panel: neighbours along K lie Pad elements apart, or, of codes, four to a word and the words Pad words apart.
-	per := m.table.form.perUnit()
+	return m.packedRow(k, id)
+}
+
+// packedRow reads a row of a table that lies as a contraction wants it: neighbours along K are Pad elements apart or, of codes, four or eight
+// to a word and the words Pad words apart.
+func (m *rowMap) packedRow(k *code, id *spmd.Value) func(col *spmd.Value, off int64) *spmd.Value {
+	pad, per := m.table.layout.Pad, m.table.form.perUnit()
 	units := (m.cols + per - 1) / per
-	panel := k.Mul(k.Div(id, k.I(l.Pad)), k.I(units*per*l.Pad))
-	at := k.Offset(m.table.ptr, k.Add(panel, k.Mul(k.Rem(id, k.I(l.Pad)), k.I(per))))
-	lanes := k.Mul(k.Lane(), k.I32(int32(l.Pad)))
-	if per > 1 {
-		within := k.And(k.Lane(), k.I32(int32(per-1)))
-		lanes = k.Add(k.Mul(k.Sub(k.Lane(), within), k.I32(int32(l.Pad))), within)
+	size := int64(1) // elements of a unit as the kernel sees them: bytes, of codes
+	if m.table.bytes {
+		size = 4
 	}
+	panel := k.Mul(k.Div(id, k.I(pad)), k.I(units*size*pad))
+	at := k.Offset(m.table.ptr, k.Add(panel, k.Mul(k.Rem(id, k.I(pad)), k.I(size))))
+	lane := k.Lane()
+	lanes := k.Mul(k.Shr(lane, log2(per)), k.I32(int32(size*pad)))
+	if size > 1 {
+		lanes = k.Add(lanes, k.And(lane, k.I32(3)))
+	}
+	upper := k.Cmp(spmd.NE, k.And(lane, k.I32(4)), k.I32(0)) // of eight codes in a word, the last four are the high halves
 	return func(col *spmd.Value, off int64) *spmd.Value {
-		return m.tail(k, k.Gather(k.Offset(at, k.Mul(col, k.I(l.Pad))), lanes, off*l.Pad), col, off)
+		x := k.Gather(k.Offset(at, k.Mul(k.Div(k.Add(col, k.I(off)), k.I(per)), k.I(size*pad))), lanes, 0)
+		if m.table.form == nibbles {
+			x = k.Sub(k.And(k.Select(upper, k.Shr(x, 4), x), k.I32(15)), k.I32(8))
+		}
+		return m.tail(k, x, col, off)
 	}
 }
 

@@ -44,6 +44,7 @@ type task struct {
 	shape strings.Builder
 	build func(k *code) // emits the kernel's body
 	level int           // phase
+	cols  int64         // of a map's rows, where some operands have fewer
 	flops int64         // operations a row
 	min   int64         // the phase is skipped when a step has fewer rows
 }
@@ -70,9 +71,9 @@ func (t *task) add(e external) *external {
 	return &x
 }
 
-// rowElem is the element type of activations in memory.
+// rowElem is the element type of activations in memory; codes of four bits, which an embedding's row is made of, take a byte each there.
 func rowElem(v *ir.Value) spmd.Elem {
-	if v.Type.DType == ir.I8 {
+	if v.Type.DType == ir.I8 || v.Type.DType == ir.I4 {
 		return spmd.I8
 	}
 	return spmd.F32
