@@ -39,6 +39,11 @@ func (m *Manifest) check() error {
 	c.that(m.Entry.ABI == ABIVersion, "entry.abi", "is %d; this ssmc knows %d", m.Entry.ABI, ABIVersion)
 	c.that(len(m.Target.Levels) > 0, "target.levels", "is empty")
 	c.that(validSum(m.Weights.SHA256), "weights.sha256", "is no SHA-256 checksum")
+	if g := m.Target.GPU; g != nil {
+		c.that(g.SharedBytes >= 0 && g.SharedBytes <= 1<<20, "target.gpu.shared_bytes", "is %d", g.SharedBytes)
+		c.that(g.TeamThreads >= 32 && g.TeamThreads%32 == 0 && g.BlockThreads >= g.TeamThreads && g.BlockThreads <= 1024, "target.gpu",
+			"teams of %d threads in blocks of at most %d", g.TeamThreads, g.BlockThreads)
+	}
 	for i, s := range m.States {
 		s.check(c, fmt.Sprintf("states[%d] %.40q", i, s.Name), m.Sizes.SlotBytes)
 	}

@@ -1,6 +1,7 @@
 // Package artifact is what a compile leaves behind: a folder that is a whole model, ready to run.
 //
 //	model.o, model.so     object code; it needs no library
+//	model.ptx             in the place of both, for a GPU
 //	model.h               the C interface, with this model's sizes as macros
 //	weights.safetensors   the packed weights, an ordinary safetensors file whose data begins at a page boundary
 //	manifest.json         what was compiled from what, for which CPU, every size, and the checksum of every file

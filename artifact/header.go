@@ -98,7 +98,11 @@ _Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 320, "the ABI's layout");
 // Header gives the text of model.h for a manifest.
 func Header(m *Manifest) ([]byte, error) {
 	var b bytes.Buffer
-	err := headerText.Execute(&b, struct {
+	text := headerText
+	if m.Target.GPU != nil {
+		text = gpuHeaderText
+	}
+	err := text.Execute(&b, struct {
 		*Manifest
 		P string
 	}{m, strings.ToUpper(m.Entry.Prefix)})

@@ -24,6 +24,7 @@ const (
 	WeightsFile   = "weights.safetensors"
 	ObjectFile    = "model.o"
 	SharedFile    = "model.so"
+	PTXFile       = "model.ptx" // in the place of both, for a GPU
 	HeaderFile    = "model.h"
 	TokenizerFile = "tokenizer.json"
 )
@@ -63,6 +64,14 @@ type Target struct {
 	Levels []Level `json:"levels"`
 	LLVM   string  `json:"llvm"` // version of llc
 	Linker string  `json:"linker"`
+	GPU    *GPU    `json:"gpu,omitempty"` // null: the code is for CPUs
+}
+
+// GPU is what a launch of the module must be like; docs/ptx.md.
+type GPU struct {
+	SharedBytes  int64 `json:"shared_bytes"` // dynamic shared memory, for each team
+	TeamThreads  int64 `json:"team_threads"`
+	BlockThreads int64 `json:"block_threads"` // at most
 }
 
 // Level is one set of CPU features in the object code, in the order of model_level's index.
@@ -88,7 +97,7 @@ type Entry struct {
 // Sizes are the facts that the object code states too; a runtime compares both.
 type Sizes struct {
 	WorkBytes    int64 `json:"work_bytes"`
-	TeamBytes    int64 `json:"team_bytes"`    // for each worker
+	TeamBytes    int64 `json:"team_bytes"`    // for each worker; on a GPU, in global memory for each team
 	SlotBytes    int64 `json:"slot_bytes"`    // state of one sequence
 	LogitsStride int64 `json:"logits_stride"` // floats from one row of logits to the next
 	MaxRows      int64 `json:"max_rows"`      // tokens in a step
@@ -122,6 +131,9 @@ type State struct {
 func (s *State) Place(c, k int64) int64 {
 	return c/s.Block*int64(s.Shape[len(s.Shape)-1])*s.Pad + k*s.Pad + c%s.Block
 }
+
+// Codes says whether the state holds codes, whose meaning is the object code's own.
+func (s *State) Codes() bool { return s.DType == "I8" }
 
 // Phase is what the code does between two barriers.
 type Phase struct {

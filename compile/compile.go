@@ -10,13 +10,16 @@ import (
 	"path/filepath"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/codegen/amd64"
 	"github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/llvm"
+	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/loader"
 	"github.com/ssmc/ssmc/loader/family"
 	"github.com/ssmc/ssmc/passes"
+	"github.com/ssmc/ssmc/quant"
 	"github.com/ssmc/ssmc/tokenizer"
 )
 
@@ -78,6 +81,9 @@ type compiler struct {
 	plan       *kernel.Plan
 	float      *Temporary             // the float model of a calibration; nil: there is none
 	quantized  *artifact.Quantization // what the manifest says of the scheme; nil: there is none
+	points     []passes.Point         // the values that the scheme stores as codes
+	calibrated *quant.Calibration     // nil: the scheme needs none
+	grams      *calibrate.Grams       // nil: there is no text to make them of
 	result     *Result
 }
 
@@ -118,8 +124,10 @@ func (c *compiler) run() error {
 	if c.DryRun {
 		return nil
 	}
-	if c.tools, err = llvm.Find(c.LLVM); err != nil {
-		return err
+	if !isGPU(c.levels[0]) {
+		if c.tools, err = llvm.Find(c.LLVM); err != nil {
+			return err
+		}
 	}
 	return c.write()
 }
@@ -184,9 +192,16 @@ func (c *compiler) pack(w *artifact.Writer) error {
 	return c.code(w)
 }
 
-// code makes object code and library.
+// code makes object code and library, or a GPU's module.
 func (c *compiler) code(w *artifact.Writer) error {
 	c.stage("emitting code", 0, 0)
+	if isGPU(c.levels[0]) {
+		text, err := ptx.Emit(c.Prefix, c.result.Manifest.Weights.SHA256, c.plan.Programs[0])
+		if err != nil {
+			return err
+		}
+		return w.Add(artifact.PTXFile, text)
+	}
 	var levels []amd64.Level
 	for i, name := range c.levels {
 		levels = append(levels, amd64.Level{Name: name, Program: c.plan.Programs[i]})

@@ -31,6 +31,10 @@ func TestLevels(t *testing.T) {
 		{"x86-64-v2", nil},
 		{"x86-64-v3,", nil},
 		{"sm_80", nil},
+		{"ptx:sm_80", []string{"ptx:sm_80"}},
+		{"ptx:sm_70", nil},
+		{"ptx:sm_80,ptx:sm_86", nil},
+		{"x86-64-v3,ptx:sm_80", nil},
 	}
 	for _, test := range tests {
 		got, err := Levels(test.target)
@@ -72,6 +76,40 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("(-returned +written)\n%s", diff)
 	}
 	checkManifest(t, read)
+}
+
+// A compile for a GPU needs no llc, and leaves a module in the place of the object code.
+func TestGPU(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	if _, err := Run(context.Background(), Options{Model: tiny, Out: dir, Target: "ptx:sm_86", LLVM: 3}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := artifact.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range m.Files {
+		names = append(names, f.Name)
+	}
+	if diff := cmp.Diff([]string{"model.h", "model.ptx", "weights.safetensors"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if err := m.VerifyFiles(context.Background(), dir, nil); err != nil {
+		t.Error(err)
+	}
+	if g := m.Target.GPU; m.Target.Name != "ptx:sm_86" || m.Target.LLVM != "" || g == nil || g.TeamThreads != 32 || g.BlockThreads != 256 || g.SharedBytes == 0 {
+		t.Errorf("target %+v, GPU %+v", m.Target, g)
+	}
+	for name, want := range map[string]string{
+		"model.ptx": ".visible .entry model_step (.param .u64 model_step_ctx)",
+		"model.h":   "#define MODEL_WEIGHTS_SHA256 \"" + m.Weights.SHA256 + "\"",
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s has no %q (%v)", name, want, err)
+		}
+	}
 }
 
 // checkManifest compares figures that can be had otherwise.

@@ -7,13 +7,20 @@ import (
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/codegen/amd64"
+	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
 )
 
 // Levels gives the CPU levels that a target asks for, the lowest first: "native" is the best that this machine has, "x86-64" (or nothing) all that there
-// are, so that the code chooses when it is loaded; else a list such as "x86-64-v3,x86-64-v4".
+// are, so that the code chooses when it is loaded; else a list such as "x86-64-v3,x86-64-v4". A GPU is one target alone: "ptx:sm_80".
 func Levels(target string) ([]string, error) {
+	if isGPU(target) {
+		if _, err := ptx.Target(target); err != nil {
+			return nil, err
+		}
+		return []string{target}, nil
+	}
 	switch target {
 	case "", "x86-64":
 		return amd64.Names(), nil
@@ -32,7 +39,8 @@ func Levels(target string) ([]string, error) {
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("target %s is unknown\n  fix: use native, x86-64 (all levels), or some of %s", strings.Join(unknown, ", "), strings.Join(amd64.ByteNames(), ","))
+		return nil, fmt.Errorf("target %s is unknown\n  fix: use native, x86-64 (all levels), some of %s, or a GPU: %s", strings.Join(unknown, ", "),
+			strings.Join(amd64.ByteNames(), ","), strings.Join(ptx.Names(), ", "))
 	}
 	for _, name := range amd64.ByteNames() {
 		if slices.Contains(asked, name) {
@@ -41,6 +49,9 @@ func Levels(target string) ([]string, error) {
 	}
 	return levels, nil
 }
+
+// isGPU says whether a target is a GPU's.
+func isGPU(target string) bool { return strings.HasPrefix(target, ptx.Prefix) }
 
 // hasCodes says whether a graph multiplies codes: then the levels that differ in that differ in its code.
 func hasCodes(m *ir.Module) bool {
@@ -76,7 +87,11 @@ func levelsFor(target string, codes bool) ([]string, error) {
 func targets(levels []string) ([]spmd.Target, error) {
 	var list []spmd.Target
 	for _, name := range levels {
-		t, err := amd64.Target(name)
+		describe := amd64.Target
+		if isGPU(name) {
+			describe = ptx.Target
+		}
+		t, err := describe(name)
 		if err != nil {
 			return nil, err
 		}

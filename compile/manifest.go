@@ -7,6 +7,7 @@ import (
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/codegen/kernel"
+	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
 )
@@ -32,7 +33,16 @@ func (c *compiler) manifest() *artifact.Manifest {
 	}
 	m.Quantization = c.quantized
 	m.Cost = cost(g, c.plan)
+	if isGPU(p.Target.Name) {
+		m.Sizes.TeamBytes, m.Target.GPU = gpuFacts(p)
+	}
 	return m
+}
+
+// gpuFacts is how much global scratch a team needs, and what a launch must be like.
+func gpuFacts(p *spmd.Program) (team int64, gpu *artifact.GPU) {
+	l := ptx.LaunchOf(p)
+	return l.TeamBytes, &artifact.GPU{SharedBytes: l.SharedBytes, TeamThreads: l.TeamThreads, BlockThreads: l.BlockThreads}
 }
 
 // parameters counts the checkpoint's numbers.

@@ -80,6 +80,7 @@ func (c *compiler) quantize() error {
 	c.Passes.Scheme, c.Passes.Scales = s, &passes.Scales{Values: map[string][]float32{}}
 	c.quantized = describe(s, m)
 	c.quantized.Rotations = calibrate.Rotation(s, c.result.Graph)
+	c.points = points
 	if len(points) == 0 {
 		return nil // weights only: nothing is to be known of values
 	}
@@ -87,6 +88,7 @@ func (c *compiler) quantize() error {
 	if err != nil {
 		return err
 	}
+	c.calibrated, c.grams = cal, grams
 	if c.Passes.Scales, err = passes.NewScales(points, cal); err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (c *compiler) quantize() error {
 			c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("scheme %s: its 4-bit weights are rounded to nearest, not by GPTQ, which needs the text itself\n  fix: give it, and the calibration file as the one to save", s.Name))
 			break
 		}
-		c.Passes.Scales.Gram = grams.Of
+		c.Passes.Scales.Gram = sortedGrams(grams, s, c.Passes.Scales)
 	}
 	c.quantized.Data = &artifact.CalibrationData{Windows: cal.Meta[calibrate.MetaWindows], Samples: cal.Samples}
 	fmt.Sscan(cal.Meta[calibrate.MetaLength], &c.quantized.Data.Length)
@@ -163,6 +165,41 @@ func (c *compiler) observe(s *quant.Scheme, d *calibrate.Data, cal *quant.Calibr
 	g.Windows = c.GPTQSamples
 	g.Progress = func(done, total int) { c.stage("second moments", int64(done), int64(total)) }
 	return cal, g, nil
+}
+
+// sortedGrams gives second moments in the order that sort and cluster puts channels in. The model that is observed has the old one, and ssm.y is rotated
+// behind it, so that its moments are turned back, sorted, and turned again.
+func sortedGrams(g *calibrate.Grams, s *quant.Scheme, scales *passes.Scales) func(string) (*quant.Gram, error) {
+	return func(tensor string) (*quant.Gram, error) {
+		gram, err := g.Of(tensor)
+		layer := layerOf(tensor)
+		order, sorted := scales.Orders[layer]
+		if err != nil || !sorted || tensor != quant.TensorName(quant.SSMY, layer) {
+			return gram, err
+		}
+		var h *quant.Hadamard
+		if s.Y.Hadamard {
+			if h, err = quant.NewHadamard(gram.K); err != nil {
+				h = nil // the pass leaves such a width alone
+			} else if s.Y.Signs {
+				h = h.WithSigns(s.Y.Seed)
+			}
+		}
+		return gram.Map(func(x []float64) error {
+			if h != nil {
+				h.Transpose().Apply(x)
+			}
+			y, err := quant.Reorder(x, 1, order.Channels)
+			if err != nil {
+				return err
+			}
+			copy(x, y)
+			if h != nil {
+				h.Apply(x)
+			}
+			return nil
+		})
+	}
 }
 
 // data reads what the model is to run on.

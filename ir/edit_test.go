@@ -159,6 +159,7 @@ func TestVerifyLinks(t *testing.T) {
 		"wrong def":         func(m *Module) { m.Func.Ops[2].Results[0].Def = m.Func.Ops[0] },
 		"wrong index":       func(m *Module) { m.Func.Ops[2].Results[0].Index = 1 },
 		"name":              func(m *Module) { m.Func.Ops[2].Results[0].Name = "a b" },
+		"role":              func(m *Module) { m.Func.Ops[2].Results[0].Role = "ssm u" },
 		"name taken":        func(m *Module) { m.Func.Ops[2].Results[0].Name = "e" },
 		"no results":        func(m *Module) { m.Func.Ops[2].Results = nil },
 		"nil result":        func(m *Module) { m.Func.Ops[2].Results[0] = nil },

@@ -35,15 +35,15 @@ func TestText(t *testing.T) {
 
 // sample is a module that has everything that the text form has.
 const sample = `module "sample" vocab=5 bos=1 eos=[0, 2] positions=2048 {
-  weight %w.embed: bf16[5, 4]  # backbone.embeddings.weight
-  weight %conv: f32[4, 2] = [1 0.5 -1 0.25 0 1 2 1]
+  weight %w.embed: bf16[5, 4] @embed  # backbone.embeddings.weight
+  weight %conv: f32[4, 2] @ssm.conv = [1 0.5 -1 0.25 0 1 2 1]
   weight %scale: i8[2] = [-128 127]
-  state %win: f32[S, 4, 1]  # layers.0
+  state %win: f32[S, 4, 1] @conv.window  # layers.0
   state %h: f32[S, 4, 2]
   func step(%ids: i32[T], %outs: i32[O]) -> (f32[O, 5]) {
-    %e = gather %w.embed %ids : f32[T, 4]  # backbone.embeddings.weight
+    %e = gather %w.embed %ids : f32[T, 4] @ssm.x.B  # backbone.embeddings.weight
     group contract g0 {  # conv + silu
-      %x, %win.next = conv %e %conv _ %win : f32[T, 4], f32[S, 4, 1]
+      %x, %win.next = conv %e %conv _ %win : f32[T, 4] @a_b.1, f32[S, 4, 1]
       %u = silu %x : f32[T, 4]  # hidden_act
     }
     %half = const value=0.5 : f32[]
@@ -77,7 +77,7 @@ const codes = `module "codes" {
   weight %signs: i8[8]
   state %win: i8[S, 3, 1]
   state %h: i8[S, 2, 4]
-  func f(%x: f32[T, 4]) -> (f32[T, 2, 4]) {
+  func f(%x: f32[T, 4] @norm.out) -> (f32[T, 2, 4]) {
     %q = quantize %x inv=0.3 : i8[T, 4]
     %acc = linear %q %w8 : i32[T, 3]
     %f = cast %acc to=f32 : f32[T, 3]

@@ -5,6 +5,11 @@
 // what kept it from doing more (Skip, in words); `--explain` prints that and the tests pin it. A pass returns an error only for a graph
 // that it cannot accept, never for one that it cannot improve.
 //
+// With a quantization scheme (Options.Scheme) some of them make the graph ready for codes: norms are folded and values rotated, in float64 and
+// when a weight is first read. Points then says what calibration must look at in that graph, NewScales makes scales of what it saw, and a second
+// run with Options.Scales goes on from the float graph as the family built it and gives values and weights their codes. quantize_plan.go decides
+// what becomes codes, for both.
+//
 // What comes out:
 //
 //	map       elementwise work over rows around at most one reduction of a row (a norm), or one gather, one convolution, ...

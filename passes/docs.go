@@ -12,11 +12,18 @@ func Docs() string {
 	b.WriteString("`ssmc compile` runs these on the graph, in this order. The runner verifies the graph before the first and after each.\n")
 	b.WriteString("With `SSMC_CHECK=1` it also evaluates the graph before and after each pass, in float64, as it is and with independent ops shuffled,\n")
 	fmt.Fprintf(&b, "and names the pass that changed a number by more than %g of the largest.\n\n", checkTolerance)
+	b.WriteString("Those marked **(scheme)** rest unless the compile has a quantization scheme, those marked **(scales)** also until a calibration has made its scales:\n")
+	b.WriteString("without these the graph is the float model that calibration runs.\n\n")
 	b.WriteString("| | pass | does | leaves behind |\n|---|---|---|---|\n")
 	for i, p := range pipeline {
 		leaves := p.Leaves
 		if p.Tolerance != 0 {
 			leaves += fmt.Sprintf(" (%g)", p.Tolerance)
+		}
+		if p.needsScales {
+			leaves += " **(scales)**"
+		} else if p.quant != nil {
+			leaves += " **(scheme)**"
 		}
 		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", i+1, p.Name, cell(p.Doc), cell(leaves))
 	}
@@ -41,7 +48,7 @@ const docsDebugging = `
 | flag | gives |
 |---|---|
 | ` + "`--explain[=PASS]`" + ` | what fired, and what kept a pass from doing more |
-| ` + "`--dump-after=PASS`, `--dump-after=all`" + ` | the graph as text, ` + "`03-share-common.txt`" + `; of all, those that changed it |
+| ` + "`--dump-after=PASS`, `--dump-after=all`" + ` | the graph as text, ` + "`04-share-common.txt`" + `; of all, those that changed it |
 | ` + "`--stop-after=PASS`" + ` | the graph as far as that |
 | ` + "`--time-passes`" + ` | how long each took |
 | ` + "`--html=FILE`" + ` | all stages side by side on one page |

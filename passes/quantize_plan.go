@@ -185,8 +185,8 @@ func (p *plan) granularity(s *stored, linear bool) {
 		s.groups, s.note = 0, fmt.Sprintf("one scale, not one for each %s: a product over channels must have one", kind)
 		return
 	}
-	if kind == quant.PerCell && p.headDim(s.layer) <= 1 {
-		s.note = "one scale: the model has no heads of several channels"
+	if kind == quant.PerCell && (roleOf(s.v) != quant.SSMU || p.headDim(s.layer) <= 1) {
+		s.note = "one scale: groups of heads and channels are made of ssm.u, where heads have several channels"
 		return
 	}
 	s.channels = n

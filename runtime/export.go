@@ -8,11 +8,14 @@ import (
 )
 
 // Tensors gives the slot's state as tensors in the layout that the literature has, whatever order the code keeps them in: state.i.conv [C, K-1], the
-// inputs of the convolution that the next token will see, oldest first, and state.i.recurrent.
+// inputs of the convolution that the next token will see, oldest first, and state.i.recurrent. States that hold codes are left out: nobody else has them.
 func (s *Slot) Tensors() ([]loader.Tensor, error) {
 	var list []loader.Tensor
 	err := s.use(func() error {
 		for _, st := range s.model.Manifest.States {
+			if st.Codes() {
+				continue
+			}
 			t, err := exportState(st, s.bytes())
 			if err != nil {
 				return err

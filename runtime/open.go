@@ -71,6 +71,10 @@ func Open(dir string, o Options) (*Model, error) {
 }
 
 func (m *Model) open(o Options) error {
+	if m.Manifest.Target.GPU != nil {
+		return fmt.Errorf("%s is compiled for %s, and this ssmc runs models on CPUs only\n  fix: compile it with --target x86-64, or launch %s yourself, as %s says", m.Dir,
+			m.Manifest.Target.Name, artifact.PTXFile, artifact.HeaderFile)
+	}
 	var err error
 	if m.code, err = loadCode(filepath.Join(m.Dir, artifact.SharedFile), m.Manifest.Entry.Prefix); err != nil {
 		return err

@@ -103,7 +103,7 @@ func (m *Model) readReference(path string) (*reference, error) {
 	if !r.prompts.Batch {
 		for _, t := range file.Tensors() {
 			for _, s := range m.Manifest.States {
-				if s.Name == t.Name {
+				if s.Name == t.Name && !s.Codes() {
 					t.Data = slices.Clone(t.Data)
 					r.states = append(r.states, t)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/compare"
 	"github.com/ssmc/ssmc/runtime"
+	"github.com/ssmc/ssmc/sensitivity"
 	"github.com/ssmc/ssmc/tokenizer"
 )
 
@@ -25,6 +26,7 @@ type evaluated struct {
 	Stride      int                               `json:"stride"`
 	Modes       map[compare.Mode]compare.Distance `json:"modes"`
 	Greedy      *compare.Departure                `json:"greedy,omitempty"`
+	Study       *sensitivity.Study                `json:"study,omitempty"`
 	Short       []string                          `json:"short,omitempty"` // the limits that were missed
 }
 
@@ -35,6 +37,7 @@ type evalFlags struct {
 	maxKL, maxRatio         float64
 	asJSON                  bool
 	runtime.Options
+	layer layerFlags
 }
 
 func evalCommand() *command {
@@ -47,6 +50,7 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 			"ssmc eval out --text valid.txt",
 			"ssmc eval out --text valid.txt --window 1024 --stride 256 --json",
 			"ssmc eval out8 --text valid.txt --against out --mode both --max-kl 0.01 --max-ppl-ratio 1.01",
+			"ssmc eval out8 --text valid.txt --layers --html page.html --checkpoint ./mamba-130m --calibration 130m.calib",
 		},
 	}
 	var e evalFlags
@@ -61,6 +65,7 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 	limits := c.flags("limits (with --against)")
 	limits.Float64Var(&e.maxKL, "max-kl", 0, "largest allowed mean `KL`, in nats; 0: none")
 	limits.Float64Var(&e.maxRatio, "max-ppl-ratio", 0, "largest allowed `ratio` of the perplexities; 0: none")
+	e.layer.register(c)
 	machineFlags(c, &e.Options)
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		if err := wantArgs(args, 1, 1, "DIR"); err != nil {
@@ -69,9 +74,17 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 		if err := e.check(); err != nil {
 			return err
 		}
+		if _, err := e.layer.wanted(); err != nil {
+			return err
+		}
 		r, err := e.evaluate(ctx, t, args[0])
 		if err != nil {
 			return err
+		}
+		if e.layer.html != "" {
+			if err := writePage(e.layer.html, r.Study); err != nil {
+				return err
+			}
 		}
 		if e.asJSON {
 			err = printJSON(t, r)
@@ -149,7 +162,12 @@ func (e *evalFlags) evaluate(ctx context.Context, t *terminal, dir string) (*eva
 	}
 	if float != nil {
 		t.stage("greedy output", 0, 0)
-		r.Greedy, err = compare.Greedy(ctx, m, float, windows)
+		if r.Greedy, err = compare.Greedy(ctx, m, float, windows); err != nil {
+			return nil, err
+		}
+	}
+	if e.layer.layers {
+		r.Study, err = e.layer.study(ctx, t, dir, tokens, e.text, e.windows, e.window)
 	}
 	return r, err
 }
@@ -233,5 +251,9 @@ func (r *evaluated) print(t *terminal, e *evalFlags) error {
 	for _, s := range r.Short {
 		rows = append(rows, []string{"FAIL", s})
 	}
-	return t.table(rows)
+	if err := t.table(rows); err != nil || r.Study == nil {
+		return err
+	}
+	fmt.Fprintln(t.stdout)
+	return printStudy(t, r.Study)
 }

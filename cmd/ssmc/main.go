@@ -23,9 +23,11 @@ var commands = [...]struct {
 	make            func() *command
 }{
 	{"compile", "MODEL -o DIR", "checkpoint to object code, weights, header and manifest", compileCommand},
+	{"calibrate", "MODEL --text F -o FILE", "statistics of the float model that scales are made of", calibrateCommand},
 	{"run", "DIR [PROMPT]", "generate text, or tensors in and tensors out (--input)", runCommand},
 	{"verify", "DIR", "checksums, and a comparison with a reference file", verifyCommand},
-	{"eval", "DIR --text F", "perplexity of a text", evalCommand},
+	{"eval", "DIR --text F", "perplexity of a text, and the distance from the float model (--against)", evalCommand},
+	{"search", "percentile|mixed MODEL", "a better scheme, as a file", searchCommand},
 	{"bench", "DIR", "decode and prefill, with the share of the machine's bandwidth and peak", benchCommand},
 	{"inspect", "MODEL|DIR", "tensors, sizes, target, what would be compiled", inspectCommand},
 	{"opt", "FILE.txt", "run passes on graph text (for tests and bug reports)", optCommand},
@@ -125,7 +127,7 @@ func helpText() string {
 	var b strings.Builder
 	b.WriteString("ssmc compiles long-sequence models (Mamba, Mamba-2, Falcon-Mamba) to object code, and runs them.\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(&b, "  ssmc %-8s %-14s %s\n", c.name, c.args, c.doc)
+		fmt.Fprintf(&b, "  ssmc %-9s %-22s %s\n", c.name, c.args, c.doc)
 	}
 	b.WriteString(`
   ssmc help COMMAND says more about one. Commands that print a table take --json.

@@ -150,6 +150,8 @@ func (m *matrix) rowSizes(t spmd.Target) []int64 {
 		return []int64{4, 2, 1}
 	case m.w.form == nibbles:
 		return []int64{2, 1}
+	case t.Tiles: // tiles take what is not below tileRows
+		return []int64{2, 1}
 	case wide:
 		return []int64{8, 4, 2, 1}
 	}

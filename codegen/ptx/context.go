@@ -1,6 +1,10 @@
 package ptx
 
-import "github.com/ssmc/ssmc/codegen/spmd"
+import (
+	"fmt"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
 
 // abiVersion is that of docs/ptx.md.
 const abiVersion = 1
@@ -35,14 +39,40 @@ const (
 	errPointer = -4
 )
 
+// Facts of a module, all i64, and how many there are.
+const (
+	factABI = iota
+	factWeightBytes
+	factWorkBytes
+	factTeamBytes // of global scratch, a team
+	factSlotBytes
+	factLogitsStride
+	factVocab
+	factMaxRows
+	factMaxSeqs
+	factPhases
+	factShared // bytes a team, dynamic
+	factTeamThreads
+	factBlockThreads // at most
+	facts            = 32
+)
+
 // spaceFields are where the context says where a space is.
 var spaceFields = [...]int64{
 	spmd.Weights: ctxWeights, spmd.Work: ctxWork, spmd.State: ctxState, spmd.IDs: ctxIDs, spmd.SeqStart: ctxSeqStart,
 	spmd.SeqSlot: ctxSeqSlot, spmd.OutRow: ctxOutRow, spmd.Logits: ctxLogits,
 }
 
-// written says which spaces a step writes. What it does not write is read by ld.global.nc.
-var written = [...]bool{spmd.Work: true, spmd.State: true, spmd.Logits: true, spmd.Logits + 1: false}
+// written says whether a step writes to a space. What it does not write is read by ld.global.nc.
+func written(s spmd.Space) bool { return s == spmd.Work || s == spmd.State || s == spmd.Logits }
+
+// field is the address of what lies at an offset from a register, in bytes.
+func field(base string, off int64) string {
+	if off == 0 {
+		return "[" + base + "]"
+	}
+	return fmt.Sprintf("[%s+%d]", base, off) // ptxas reads "+-4", but not "-4"
+}
 
 // line is what a warp's contiguous access of 32-bit elements fetches: scratch is laid out in lines.
 const line = 128

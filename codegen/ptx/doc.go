@@ -24,7 +24,7 @@
 // # Instructions
 //
 // What is emitted, and so what codegen/ptx/emu has to run. T is a register of any type listed, [a] is [register] or [register+constant] or
-// [register-constant] with a constant in bytes; immediates are decimal integers, 0x hexadecimal, or 0f and eight hexadecimal digits. Any
+// [register+-constant] with a constant in bytes; immediates are decimal integers, 0x hexadecimal, or 0f and eight hexadecimal digits. Any
 // instruction may be guarded by @%p or @!%p. Labels begin with $. Names of registers begin with % and are declared by .reg .TYPE %x<N>; or
 // .reg .TYPE %name;.
 //

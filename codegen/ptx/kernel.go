@@ -14,25 +14,29 @@ type kernel struct {
 	k      *spmd.Kernel
 	shared bool // its scratch is in shared memory
 	ranges *ranges
-	meets  map[*spmd.Instr]bool // lanes must meet before these
+	forms  *forms
+	meets  map[*spmd.Instr]bool    // lanes must meet before these
+	wide   map[*spmd.Instr]*vector // loads that are done together
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
-	scopes []map[place]string // addresses that were made, by the region that holds them
-	lane   string             // number of the thread in its warp
-	lane64 string             // the same as i64, "" until it is wanted
-	first  string             // true in lane 0, "" if no store wants it
+	lanes  map[*spmd.Value]bool // pointers to elements of which each lane takes one
+	scopes []map[place]string   // addresses that were made, by the region that holds them
+	lane   string               // number of the thread in its warp
+	first  string               // true in lane 0, "" if no store wants it
 	tile   string
 	params []string
 	counts map[spmd.Op]string
-	team   string // first team's barrier is 1
-	inTeam string // number of the warp in its team
+	varied map[*spmd.Instr]string // constants that the launch gives
+	team   string                 // first team's barrier is 1
+	inTeam string                 // number of the warp in its team
 	doing  *spmd.Instr
 }
 
 // kernel gives the text of a kernel's function.
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
-	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(k, m.members), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, counts: map[spmd.Op]string{}}
+	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
+		wide: map[*spmd.Instr]*vector{}, lanes: map[*spmd.Value]bool{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
 			text, err = "", fmt.Errorf("%s: %v", describe(e.doing), r)
@@ -61,7 +65,16 @@ const kernelParams = "(.reg .b64 %ctx, .reg .b64 %args, .reg .b32 %lo, .reg .b32
 // entry is what is done once, before the first tile.
 func (e *kernel) entry() {
 	uses := map[spmd.Op]bool{}
-	walk(e.k.Body, func(in *spmd.Instr) { uses[in.Op] = true })
+	walk(e.k.Body, func(in *spmd.Instr) {
+		uses[in.Op] = true
+		if at, ok := e.m.p.varies[in]; ok {
+			e.varied[in] = e.to(float, "ld.global.nc.f32", field("%args", int64(8*at)))
+		}
+		switch in.Op {
+		case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpStoreV, spmd.OpStoreVN:
+			e.lanes[in.Args[0]] = true
+		}
+	})
 	e.lane = e.to(word, "mov.u32", "%laneid")
 	if uses[spmd.OpStore] {
 		e.first = e.to(truth, "setp.eq.s32", e.lane, "0")
@@ -69,7 +82,7 @@ func (e *kernel) entry() {
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
 			at := map[spmd.Op]int64{spmd.OpRows: ctxRows, spmd.OpSeqs: ctxSeqs, spmd.OpOuts: ctxOuts}[op]
-			e.counts[op] = e.to(word, "ld.global.nc.b32", at2("%ctx", at))
+			e.counts[op] = e.to(word, "ld.global.nc.b32", field("%ctx", at))
 		}
 	}
 	if e.m.members > 1 && (uses[spmd.OpMember] || uses[spmd.OpBarrier] || e.k.Team > 0) {
@@ -80,8 +93,8 @@ func (e *kernel) entry() {
 		e.team = e.to(word, "add.s32", t, "1")
 	}
 	for i, p := range e.k.Params {
-		base := e.to(address, "ld.global.nc.b64", at2("%ctx", spaceFields[p.Space]))
-		off := e.to(wide, "ld.global.nc.b64", at2("%args", int64(8*i)))
+		base := e.to(address, "ld.global.nc.b64", field("%ctx", spaceFields[p.Space]))
+		off := e.to(wide, "ld.global.nc.b64", field("%args", int64(8*i)))
 		e.params = append(e.params, e.to(address, "add.s64", base, off))
 	}
 }
@@ -103,12 +116,21 @@ func describe(in *spmd.Instr) string {
 	return strings.TrimSpace(in.String())
 }
 
-// region emits the instructions of a region, one after another; before, which may be nil, comes first.
-func (e *kernel) region(r *spmd.Region, before func()) {
-	e.scopes = append(e.scopes, map[place]string{})
-	if before != nil {
-		before()
+// define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
+func (e *kernel) define(v *spmd.Value, x string) {
+	e.vals[v] = x
+	if e.lanes[v] {
+		e.scopes[len(e.scopes)-1][place{v, nil, true}] = e.moved(v, x, e.lane)
 	}
+}
+
+// region emits the instructions of a region, one after another. Its parameters are in registers.
+func (e *kernel) region(r *spmd.Region, params []string) {
+	e.scopes = append(e.scopes, map[place]string{})
+	for i, p := range r.Params {
+		e.define(p, params[i])
+	}
+	e.together(r)
 	for _, in := range r.Body {
 		e.doing = in
 		if e.meets[in] {
@@ -125,7 +147,7 @@ func (e *kernel) region(r *spmd.Region, before func()) {
 				panic("no code for this operation")
 			}
 			if v := emit(e, in); len(in.Results) == 1 {
-				e.vals[in.Results[0]] = v
+				e.define(in.Results[0], v)
 			}
 		}
 	}
@@ -158,9 +180,10 @@ func (e *kernel) val(v *spmd.Value) string {
 	return x
 }
 
-// arg is operand i, arg64 an integer one with 64 bits, and arg32 the low 32 bits of one.
+// arg is operand i.
 func (e *kernel) arg(in *spmd.Instr, i int) string { return e.val(in.Args[i]) }
 
+// val64 is an i64 with all its bits, val32 the low 32 bits of one.
 func (e *kernel) val64(v *spmd.Value) string {
 	x := e.val(v)
 	if isRegister(x) && e.class(v) == word {
@@ -170,11 +193,22 @@ func (e *kernel) val64(v *spmd.Value) string {
 }
 
 func (e *kernel) val32(v *spmd.Value) string {
+	if n, ok := v.Const(); ok {
+		return fmt.Sprint(int32(n))
+	}
 	x := e.val(v)
-	if isRegister(x) && e.class(v) == wide {
+	if e.class(v) == wide {
 		return e.to(word, "cvt.u32.u64", x)
 	}
 	return x
+}
+
+// signed is the type of integer arithmetic of a class.
+func signed(k class) string {
+	if k == wide {
+		return "s64"
+	}
+	return "s32"
 }
 
 // register moves a constant into a register where an instruction wants one.
@@ -185,7 +219,7 @@ func (e *kernel) register(k class, x string) string {
 	return e.to(k, "mov."+k.bits(), x)
 }
 
-// as is a value in the class of another one, which it is to become.
+// as is a value in a class, which it has or, as an integer, can be brought to.
 func (e *kernel) as(k class, v *spmd.Value) string {
 	switch k {
 	case wide:
@@ -201,9 +235,9 @@ func (e *kernel) assign(to []string, classes []class, from []string) {
 	from = append([]string(nil), from...)
 	for i, x := range from {
 		for j := range i {
-			if x == to[j] && from[j] != x { // it is overwritten before it is read
+			if x == to[j] && from[j] != x { // it would be overwritten before it is read
 				from[i] = e.to(classes[i], "mov."+classes[i].bits(), x)
-				// the copy must come before the moves: see below
+				break
 			}
 		}
 	}
@@ -229,43 +263,37 @@ func (e *kernel) loop(in *spmd.Instr) {
 		}
 		init[i] = e.as(kinds[i], v)
 		to[i] = e.reg(kinds[i])
-		e.vals[p] = to[i]
 	}
 	e.assign(to, kinds, init)
-	suffix := "s32"
-	hi := in.Args[1]
-	hiText := e.val(hi)
-	if kinds[0] == wide || isRegister(hiText) && e.class(hi) == wide || !e.ranges.of(hi).fits() {
-		suffix, hiText = "s64", e.val64(hi)
+	kind, hi := word, in.Args[1]
+	if kinds[0] == wide || e.class(hi) == wide {
+		kind = wide
 	}
+	bound := e.as(kind, hi)
 	compare := func(name string) string {
 		i := to[0]
-		if suffix == "s64" && kinds[0] == word {
+		if kind != kinds[0] {
 			i = e.to(wide, "cvt.s64.s32", i)
 		}
-		return e.to(truth, "setp."+name+"."+suffix, i, hiText)
+		return e.to(truth, "setp."+name+"."+signed(kind), i, bound)
 	}
 	head, end := e.label("loop"), e.label("end")
 	if !certain(in) {
 		e.op("@%s bra.uni %s", compare("ge"), end)
 	}
 	e.at(head)
-	e.region(r, nil)
+	e.region(r, to)
 	e.doing = in
 	yields := make([]string, len(r.Yield))
 	for i, y := range r.Yield {
 		yields[i] = e.as(kinds[i+1], y)
 	}
 	e.assign(to[1:], kinds[1:], yields)
-	if kinds[0] == wide {
-		e.op("add.s64 %s, %s, %d", to[0], to[0], in.Imm)
-	} else {
-		e.op("add.s32 %s, %s, %d", to[0], to[0], in.Imm)
-	}
+	e.op("add.%s %s, %s, %d", signed(kinds[0]), to[0], to[0], in.Imm)
 	e.op("@%s bra.uni %s", compare("lt"), head)
 	e.at(end)
 	for i, res := range in.Results {
-		e.vals[res] = to[i+1]
+		e.define(res, to[i+1])
 	}
 }
 
@@ -301,6 +329,6 @@ func (e *kernel) choose(in *spmd.Instr) {
 	}
 	e.at(done)
 	for i, res := range in.Results {
-		e.vals[res] = to[i]
+		e.define(res, to[i])
 	}
 }

@@ -10,12 +10,6 @@ import (
 // A GPU has 32-bit integers: 64-bit arithmetic costs two to four times as much, a division ten times. The kernel language counts in i64, so it
 // is worth to know which values fit in 32 bits. This file finds out, from the bounds of what a step and a launch can be.
 
-// Bounds that spmd's verifier holds programs to.
-const (
-	mostRows  = 1 << 24
-	mostTiles = math.MaxInt32
-)
-
 // interval is what a uniform i64 can be.
 type interval struct{ lo, hi int64 }
 
@@ -37,13 +31,23 @@ func (r interval) join(s interval) interval { return interval{min(r.lo, s.lo), m
 
 // ranges knows the intervals of a kernel's values.
 type ranges struct {
-	known   map[*spmd.Value]interval
-	loops   map[*spmd.Region]*spmd.Instr // the loop whose body a region is
-	members int64
+	p     *spmd.Program
+	k     *spmd.Kernel
+	known map[*spmd.Value]interval
+	loops map[*spmd.Region]*spmd.Instr // the loop whose body a region is
+	tiles int64                        // most of a launch
 }
 
-func newRanges(k *spmd.Kernel, members int) *ranges {
-	r := &ranges{known: map[*spmd.Value]interval{}, loops: map[*spmd.Region]*spmd.Instr{}, members: int64(members)}
+func newRanges(p *spmd.Program, kernel int) *ranges {
+	k := p.Kernels[kernel]
+	r := &ranges{p: p, k: k, known: map[*spmd.Value]interval{}, loops: map[*spmd.Region]*spmd.Instr{}}
+	for _, ph := range p.Phases {
+		for _, l := range ph.Launches {
+			if l.Kernel == kernel {
+				r.tiles = max(r.tiles, l.Grid.Panels*l.Grid.Blocks(p.MaxRows, p.MaxSeqs, p.MaxRows))
+			}
+		}
+	}
 	walk(k.Body, func(in *spmd.Instr) {
 		if in.Op == spmd.OpFor {
 			r.loops[in.Regions[0]] = in
@@ -82,17 +86,19 @@ func (r *ranges) find(v *spmd.Value) interval {
 	case spmd.OpConst:
 		return interval{in.Imm, in.Imm}
 	case spmd.OpTile:
-		return interval{0, mostTiles - 1}
-	case spmd.OpRows, spmd.OpSeqs:
-		return interval{1, mostRows}
+		return interval{0, max(0, r.tiles-1)}
+	case spmd.OpRows:
+		return interval{1, r.p.MaxRows}
+	case spmd.OpSeqs:
+		return interval{1, r.p.MaxSeqs}
 	case spmd.OpOuts:
-		return interval{0, mostRows}
+		return interval{0, r.p.MaxRows}
 	case spmd.OpMember:
-		return interval{0, r.members - 1}
+		return interval{0, int64(r.p.Target.Members) - 1}
 	case spmd.OpMembers:
-		return interval{r.members, r.members}
+		return interval{int64(r.p.Target.Members), int64(r.p.Target.Members)}
 	case spmd.OpExtend:
-		return interval{math.MinInt32, math.MaxInt32}
+		return r.extended(in.Args[0])
 	case spmd.OpSelect:
 		return arg(1).join(arg(2))
 	case spmd.OpIf:
@@ -107,6 +113,23 @@ func (r *ranges) find(v *spmd.Value) interval {
 		return shifted(in, arg(0))
 	}
 	return anything
+}
+
+// extended is the interval of an i32; numbers of rows are what the caller of a step promises.
+func (r *ranges) extended(v *spmd.Value) interval {
+	all := interval{math.MinInt32, math.MaxInt32}
+	if v.Def == nil || v.Def.Op != spmd.OpLoad {
+		return all
+	}
+	switch h := findHome(r.k, v.Def.Args[0], r.loops); {
+	case h.scratch:
+		return all
+	case h.space == spmd.SeqStart, h.space == spmd.OutRow:
+		return interval{0, r.p.MaxRows}
+	case h.space == spmd.SeqSlot, h.space == spmd.IDs:
+		return interval{0, math.MaxInt32}
+	}
+	return all
 }
 
 // counter is the interval of a loop's variable, up to the value with which the loop ends; what a loop carries can be anything.

@@ -2,13 +2,15 @@
 // and the composition of ops that it computes.
 //
 // Each family is one file (mamba.go, mamba2.go, falcon_mamba.go) that reads the configuration into a plain description and puts the
-// blocks of blocks.go together. Three rules hold for all of them, because fusion relies on them:
+// blocks of blocks.go together. Four rules hold for all of them, because fusion relies on them:
 //
 //   - Weights are cut, not activations. The published in_proj that gives x and z at once is two linears on slices of the one weight.
 //     Slices, and things like A = -exp(A_log), are ordinary ops on weight values; the pass fold-constants evaluates them once.
 //   - The residual stream is f32, whatever the weights are. The rows whose logits are wanted are gathered before the final norm.
 //   - Values are named for their role: embed, layers.3.x, layers.3.dt, layers.3.h (the residual stream after the layer), final_norm,
 //     logits; states layers.3.conv and layers.3.ssm.
+//   - Values and weights that a quantization scheme may store otherwise carry a role (ssm.u, norm.out, ssm.in_proj): schemes speak of roles,
+//     never of tensors. blocks.go and the mixers mark them.
 //
 // A checkpoint that does not fit is refused with everything that is wrong with it: first its configuration, then its tensors.
 package family

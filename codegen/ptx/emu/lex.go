@@ -63,7 +63,7 @@ type lexer struct {
 }
 
 func (l *lexer) fail(format string, args ...any) error {
-	return fmt.Errorf("line %d: %s", l.line, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%d: %s", l.line, fmt.Sprintf(format, args...))
 }
 
 // skip passes over white space and comments.

@@ -74,17 +74,16 @@ func typeOf(name string) typ {
 	return noType
 }
 
-func (t typ) String() string  { return types[t].name }
-func (t typ) bytes() int      { return types[t].bytes }
-func (t typ) bits() int       { return 8 * types[t].bytes }
-func (t typ) kind() kind      { return types[t].kind }
-func (t typ) integer() bool   { return t.kind() == kindUnsigned || t.kind() == kindSigned }
-func (t typ) signed() bool    { return t.kind() == kindSigned }
-func (t typ) isFloat() bool   { return t.kind() == kindFloat }
-func (t typ) mask() uint64    { return ^uint64(0) >> (64 - t.bits()) }
-func (t typ) unsigned() typ   { return sized(kindUnsigned, t.bytes()) }
-func (t typ) plainBits() typ  { return sized(kindBits, t.bytes()) }
-func (t typ) fits(u typ) bool { return t.bytes() == u.bytes() && t.agrees(u) }
+func (t typ) String() string { return types[t].name }
+func (t typ) bytes() int     { return types[t].bytes }
+func (t typ) bits() int      { return 8 * types[t].bytes }
+func (t typ) kind() kind     { return types[t].kind }
+func (t typ) integer() bool  { return t.kind() == kindUnsigned || t.kind() == kindSigned }
+func (t typ) signed() bool   { return t.kind() == kindSigned }
+func (t typ) isFloat() bool  { return t.kind() == kindFloat }
+func (t typ) mask() uint64   { return ^uint64(0) >> (64 - t.bits()) }
+func (t typ) unsigned() typ  { return sized(kindUnsigned, t.bytes()) }
+func (t typ) plainBits() typ { return sized(kindBits, t.bytes()) }
 
 // sized is the type of a kind and a size.
 func sized(k kind, bytes int) typ {

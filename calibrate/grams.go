@@ -1,0 +1,106 @@
+package calibrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/ssmc/ssmc/quant"
+	"github.com/ssmc/ssmc/runtime"
+)
+
+// Grams sums second moments of values when GPTQ asks for them, by running the float model over windows again: all of a large model's would not fit into
+// memory. As many as fit are summed in one run, in the order in which the graph makes the values, which is about that in which their weights are packed.
+type Grams struct {
+	Windows int   // how many are run at most; 0: 128, the published number
+	Budget  int64 // bytes of sums that are held; 0: 1 GiB
+	// Progress, which may be nil, is told how many windows of a run are done.
+	Progress func(done, total int)
+
+	ctx   context.Context
+	m     *runtime.Model
+	watch []Watch
+	d     *Data
+
+	mu   sync.Mutex
+	have map[string]*quant.Gram
+}
+
+// NewGrams is for a model and what it is run on. The model must stay open.
+func NewGrams(ctx context.Context, m *runtime.Model, watch []Watch, d *Data) *Grams {
+	return &Grams{ctx: ctx, m: m, watch: watch, d: d, have: map[string]*quant.Gram{}}
+}
+
+// Of gives the sums of a tensor: passes.Scales.Gram.
+func (g *Grams) Of(tensor string) (*quant.Gram, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.have[tensor] == nil {
+		if err := g.sum(tensor); err != nil {
+			return nil, fmt.Errorf("second moments of %s: %w", tensor, err)
+		}
+	}
+	return g.have[tensor], nil
+}
+
+// sum makes the sums of a tensor and of those behind it, and forgets all others.
+func (g *Grams) sum(tensor string) error {
+	at := slices.IndexFunc(g.watch, func(w Watch) bool { return w.Tensor == tensor })
+	if at < 0 {
+		return fmt.Errorf("it is not observed")
+	}
+	budget, windows := g.Budget, g.Windows
+	if budget == 0 {
+		budget = 1 << 30
+	}
+	if windows == 0 {
+		windows = 128
+	}
+	clear(g.have)
+	var list []Watch
+	for i, w := range g.watch[at:] {
+		if i > 0 && !w.Gram {
+			continue
+		}
+		if budget -= 8 * int64(w.Channels) * int64(w.Channels); budget < 0 && i > 0 {
+			break
+		}
+		gram, err := quant.NewGram(w.Channels)
+		if err != nil {
+			return err
+		}
+		g.have[w.Tensor] = gram
+		list = append(list, w)
+	}
+	d := *g.d
+	d.Windows = d.Windows[:min(windows, len(d.Windows))]
+	if !d.Carry { // spread over the text as all of them are
+		d.Windows = nil
+		for i := range min(windows, len(g.d.Windows)) {
+			d.Windows = append(d.Windows, g.d.Windows[i*len(g.d.Windows)/min(windows, len(g.d.Windows))])
+		}
+	}
+	var into []float32
+	see := func(_ int, l *runtime.Left) error {
+		for i := range list {
+			w := &list[i]
+			for _, p := range l.Parts {
+				rows := w.rows(into, l, p)
+				if w.At.Stride != w.At.Columns {
+					into = rows
+				}
+				if err := g.have[w.Tensor].Add(rows); err != nil {
+					return fmt.Errorf("%s: %w", w.Tensor, err)
+				}
+			}
+		}
+		return nil
+	}
+	return runWindows(g.ctx, g.m, &d, 0, see, func(_, done int) error {
+		if g.Progress != nil {
+			g.Progress(done, len(d.Windows))
+		}
+		return nil
+	})
+}

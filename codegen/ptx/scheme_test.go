@@ -1,0 +1,109 @@
+package ptx
+
+import (
+	"path/filepath"
+	"testing"
+
+	kernels "github.com/ssmc/ssmc/codegen/kernel"
+	"github.com/ssmc/ssmc/ir"
+	"github.com/ssmc/ssmc/loader"
+	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/passes"
+	"github.com/ssmc/ssmc/quant"
+)
+
+// TestSchemes runs quantized models: products of codes of eight and of four bits, with activations of codes and of floats.
+func TestSchemes(t *testing.T) {
+	for _, tc := range []struct{ scheme, model string }{
+		{"w8a8", "mamba-tiny"},
+		{"quamba-w8a8", "mamba-tiny"},
+		{"quamba-w8a8", "mamba2-groups"},
+		{"quamba2-w4a8", "mamba2-groups"},
+		{"quamba2-w4a16", "mamba2-groups"},
+		{"w8a16", "falcon-mamba-tiny"},
+	} {
+		t.Run(tc.scheme+" "+tc.model, func(t *testing.T) {
+			g := quantized(t, tc.model, tc.scheme)
+			checkModel(t, g)
+			if a, err := FindAssembler(); err == nil {
+				text, err := Emit("model", testSHA, plan(t, g, "ptx:sm_80", kernels.Options{}).Programs[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				assemble(t, a, text, "ptx:sm_80")
+			}
+		})
+	}
+}
+
+// quantized is the graph of a model by a scheme that comes with ssmc, calibrated with a few tokens.
+func quantized(t *testing.T, model, scheme string) *ir.Module {
+	t.Helper()
+	s, err := quant.LoadScheme(scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := build(t, model)
+	if _, err := passes.Run(ready, passes.Options{Scheme: s}); err != nil {
+		t.Fatal(err)
+	}
+	scales := calibrate(t, ready, s)
+	g := build(t, model)
+	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales}); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// build is the graph of a checkpoint, which stays open until the test ends.
+func build(t *testing.T, model string) *ir.Module {
+	t.Helper()
+	c, err := loader.Open(filepath.Join("..", "..", "golden", "testdata", model))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	g, err := family.Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// calibrate lets the evaluator see some tokens.
+func calibrate(t *testing.T, g *ir.Module, s *quant.Scheme) *passes.Scales {
+	t.Helper()
+	points, err := passes.Points(g, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quant.NewCalibration()
+	seen := map[string]*quant.Stats{}
+	for _, p := range points {
+		c.Tensors[p.Tensor] = quant.NewStats(p.Keep)
+		seen[p.Value] = c.Tensors[p.Tensor]
+	}
+	e, err := ir.NewEvaluator[float32](g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Observe = func(name string, _ []int, data []float32) {
+		if s := seen[name]; s != nil {
+			if err := s.Add(0, data); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := e.Step(ir.Inputs[float32]{IDs: tokens(12, g.Vocab)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range seen {
+		s.End(0)
+	}
+	c.Samples = 1
+	scales, err := passes.NewScales(points, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scales
+}

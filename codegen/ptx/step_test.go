@@ -1,0 +1,234 @@
+package ptx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// gpuTarget is what tests are built for.
+func gpuTarget(t testing.TB, members int) spmd.Target {
+	t.Helper()
+	target, err := Target("ptx:sm_80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.Members = members
+	return target
+}
+
+// TestFacts reads what a module says about itself.
+func TestFacts(t *testing.T) {
+	d := spacesBed(t, gpuTarget(t, 1))
+	x := d.device(t, parsed(t, d.p), shape{1, warp})
+	want := [32]int64{1, d.p.WeightBytes, d.p.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.p.Phases)), 0, 32, 256}
+	if got := x.facts(t); got != want {
+		t.Errorf("model_facts is %v, want %v", got, want)
+	}
+	at, _ := x.Symbol("model_weights_sha256")
+	if got := string(x.Bytes(at)); got != testSHA+"\x00" {
+		t.Errorf("model_weights_sha256 is %q", got)
+	}
+}
+
+// TestStepErrors gives each bound of a context its turn.
+func TestStepErrors(t *testing.T) {
+	zero := func(field int64) func(x *gpuMemory) { return func(x *gpuMemory) { x.u64(field, 0) } }
+	cases := []struct {
+		name   string
+		break_ func(x *gpuMemory)
+		want   int32
+	}{
+		{"fine", func(x *gpuMemory) {}, fine},
+		{"abi", func(x *gpuMemory) { x.u32(ctxABI, 2) }, errABI},
+		{"rows 0", zero(ctxRows), errCount},
+		{"rows negative", func(x *gpuMemory) { x.u64(ctxRows, ^uint64(0)) }, errCount},
+		{"rows above", func(x *gpuMemory) { x.u64(ctxRows, 17) }, errCount},
+		{"rows far above", func(x *gpuMemory) { x.u64(ctxRows, 1<<32+5) }, errCount},
+		{"seqs 0", zero(ctxSeqs), errCount},
+		{"seqs above", func(x *gpuMemory) { x.u64(ctxSeqs, 5) }, errCount},
+		{"more seqs than rows", func(x *gpuMemory) { x.u64(ctxRows, 1) }, errCount},
+		{"outs negative", func(x *gpuMemory) { x.u64(ctxOuts, ^uint64(0)) }, errCount},
+		{"more outs than rows", func(x *gpuMemory) { x.u64(ctxOuts, 6) }, errCount},
+		{"scratch for fewer workers", func(x *gpuMemory) { x.u32(ctxWorkers, 1) }, errCount},
+		{"weights", zero(ctxWeights), errPointer},
+		{"work", zero(ctxWork), errPointer},
+		{"team", zero(ctxTeam), errPointer},
+		{"state", zero(ctxState), errPointer},
+		{"ids", zero(ctxIDs), errPointer},
+		{"seq_start", zero(ctxSeqStart), errPointer},
+		{"seq_slot", zero(ctxSeqSlot), errPointer},
+		{"out_row", zero(ctxOutRow), errPointer},
+		{"logits", zero(ctxLogits), errPointer},
+		{"no logits wanted", func(x *gpuMemory) { x.u64(ctxOuts, 0); x.u64(ctxLogits, 0); x.u64(ctxOutRow, 0) }, fine},
+	}
+	d := spacesBed(t, gpuTarget(t, 1))
+	d.kernel("scratch", one, func(k *body) { // more than shared memory can have
+		s := k.Scratch(spmd.F32, 1<<18)
+		k.Store(s, nil, 1<<18-1, k.F(1))
+		k.Store(k.output(spmd.F32, 1), nil, 0, k.Load(s, nil, 1<<18-1))
+	})
+	d.p.TeamBytes = 1 << 20
+	d.done()
+	m := parsed(t, d.p)
+	s := shape{2, warp}
+	for _, tc := range cases {
+		x := d.device(t, m, s)
+		tc.break_(x)
+		got, err := x.step(t, s)
+		if err != nil {
+			t.Fatalf("%s: %v", tc.name, err)
+		}
+		if got != tc.want {
+			t.Errorf("%s: the step gives %d, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestLaunchErrors launches blocks that hold no whole teams, or have too little shared memory.
+func TestLaunchErrors(t *testing.T) {
+	d := newBed(t, gpuTarget(t, 2))
+	d.kernel("scratch", one, scratchUse)
+	d.done()
+	m := parsed(t, d.p)
+	s := shape{1, 3 * warp}
+	if got, err := d.device(t, m, s).step(t, s); err != nil || got != errLaunch {
+		t.Errorf("one and a half teams: %d, %v", got, err)
+	}
+	s = shape{1, 2 * warp}
+	x := d.device(t, m, s)
+	facts := x.facts(t)
+	if facts[factShared] == 0 || facts[factTeamThreads] != 2*warp {
+		t.Fatalf("facts %v", facts)
+	}
+	if got, err := x.launch(s, int(facts[factShared])-1); err != nil || got != errLaunch {
+		t.Errorf("too little shared memory: %d, %v", got, err)
+	}
+}
+
+const (
+	chainTiles  = 8
+	chainPhases = 60
+	chainFactor = 0x5851f42d4c957f2d // odd: nothing is forgotten on the way
+)
+
+// chainBed is a long chain of tiny phases: each tile needs what two tiles of the phase before made, so a barrier that lets one through early shows.
+func chainBed(t *testing.T, target spmd.Target) *bed {
+	d := newBed(t, target)
+	a, b := d.room(8*chainTiles), d.room(8*chainTiles)
+	d.kernel("link", spmd.Grid{Panels: chainTiles}, func(k *body) {
+		x, y := k.param(spmd.I64, spmd.Work, a), k.param(spmd.I64, spmd.Work, b)
+		next := k.Rem(k.Add(k.Tile(), k.I(1)), k.I(chainTiles))
+		mixed := k.Xor(k.Mul(k.Load(x, next, 0), k.I(chainFactor)), k.Shr(k.Load(x, k.Tile(), 0), 9))
+		k.Store(y, k.Tile(), 0, k.Add(mixed, k.Add(k.Tile(), k.Rows())))
+	})
+	link := d.p.Phases[0].Launches[0]
+	d.p.Phases = nil
+	for i := range chainPhases {
+		l := link
+		l.Args = []int64{a, b}
+		if i%2 == 1 {
+			l.Args = []int64{b, a}
+		}
+		d.p.Phases = append(d.p.Phases, spmd.Phase{Name: fmt.Sprint("link ", i), Launches: []spmd.Launch{l}})
+	}
+	return d.done()
+}
+
+// TestBarrier makes many grid barriers with warps that take turns in drawn orders, over several steps: the counter is left as it was.
+func TestBarrier(t *testing.T) {
+	d := chainBed(t, gpuTarget(t, 1))
+	m := parsed(t, d.p)
+	for _, s := range []shape{{1, 8 * warp}, {2, warp}, {5, 3 * warp}, {13, warp}} {
+		x := d.device(t, m, s)
+		want := d.work
+		for step := range 3 {
+			x.Seed = uint64(1 + step)
+			if r, err := x.step(t, s); err != nil || r != fine {
+				t.Fatalf("%v: step %d gives %d, %v", s, step, r, err)
+			}
+			e := *d
+			e.work = want
+			want = e.interpret(t).work
+			if string(x.Bytes(x.at[ctxWork])) != string(want) {
+				t.Errorf("%v: step %d has other results", s, step)
+			}
+			if n := binary.LittleEndian.Uint32(x.Bytes(x.ctx)[ctxArrived:]); n&(1<<31-1) != 0 {
+				t.Errorf("%v: %#x blocks have arrived after the step", s, n)
+			}
+		}
+	}
+}
+
+// TestTrace wants a time stamp for every phase and block, skipped phases too, in order.
+func TestTrace(t *testing.T) {
+	d := spacesBed(t, gpuTarget(t, 1))
+	m := parsed(t, d.p)
+	s := shape{3, 2 * warp}
+	x := d.device(t, m, s)
+	n := (len(d.p.Phases) + 1) * s.blocks
+	at := x.Alloc("trace", 8*n)
+	x.u64(ctxTrace, at)
+	if r, err := x.step(t, s); err != nil || r != fine {
+		t.Fatalf("the step gives %d, %v", r, err)
+	}
+	stamps := make([]uint64, n)
+	for i := range stamps {
+		stamps[i] = binary.LittleEndian.Uint64(x.Bytes(at)[8*i:])
+		if stamps[i] == 0 || i >= s.blocks && stamps[i] < stamps[i-s.blocks] {
+			t.Errorf("phase %d, block %d has the stamp %d", i/s.blocks, i%s.blocks, stamps[i])
+		}
+	}
+}
+
+// TestAllSkipped steps through a program of which no phase runs.
+func TestAllSkipped(t *testing.T) {
+	d := chainBed(t, gpuTarget(t, 1))
+	d.p.Phases = d.p.Phases[:1]
+	d.p.Phases[0].MinRows = 16
+	s := shape{3, warp}
+	x := d.device(t, parsed(t, d.p), s)
+	if r, err := x.step(t, s); err != nil || r != fine {
+		t.Fatalf("the step gives %d, %v", r, err)
+	}
+	if strings.Trim(string(x.Bytes(x.at[ctxWork])), "\x00") != "" {
+		t.Error("the skipped phase wrote something")
+	}
+}
+
+// TestMembers lets the warps of a team share a tile: each sums a part, all meet, and each then reads what the others left in scratch.
+func TestMembers(t *testing.T) {
+	for _, members := range []int{1, 2, 3, 8} {
+		for _, far := range []bool{false, true} { // scratch in shared memory, and too much for that
+			t.Run(fmt.Sprint(members, far), func(t *testing.T) {
+				checkBedOn(t, gpuTarget(t, members), func(t *testing.T, target spmd.Target) *bed {
+					d := newBed(t, target)
+					d.kernel("parts", spmd.Grid{Panels: 5}, func(k *body) { membersUse(k, far) })
+					d.p.TeamBytes = d.p.Kernels[0].Team
+					return d.done()
+				}, shape{1, members * warp}, shape{2, members * warp}, shape{1, 8 / members * members * warp})
+			})
+		}
+	}
+}
+
+func membersUse(k *body, far bool) {
+	n := int64(k.Target.Members)
+	x, y := k.input(spmd.F32, edges(spmd.F32)[:44]), k.output(spmd.F32, 5*8*warp)
+	sums := k.Scratch(spmd.F32, n*warp)
+	if far {
+		sums = k.Offset(k.Scratch(spmd.F32, 1<<18), k.I(77))
+	}
+	mine := k.LoadV(x, k.Tile(), 0)
+	mine = k.Mul(mine, k.ToF32(k.Truncate(k.Add(k.Member(), k.I(1)))))
+	k.StoreV(sums, k.Mul(k.Member(), k.I(warp)), 0, mine)
+	k.Barrier()
+	all := k.For(k.I(0), k.Members(), 1, []*val{k.Splat(k.F(0))}, func(m *val, c []*val) []*val {
+		other := k.Rem(k.Add(m, k.Member()), k.Members())
+		return []*val{k.Max(k.LoadV(sums, k.Mul(other, k.I(warp)), 0), k.Neg(c[0]))}
+	})
+	k.StoreV(y, k.Mul(k.Add(k.Mul(k.Tile(), k.I(n)), k.Member()), k.I(warp)), 0, all[0])
+}

@@ -1,0 +1,117 @@
+package ptx
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// Fields of phases and launches, all i64.
+const (
+	phaseMinRows = iota
+	phaseFirst
+	phaseFields
+)
+
+const (
+	launchKernel = iota
+	launchArgs
+	launchPanels
+	launchBy
+	launchBlock
+	launchFields
+)
+
+// tables writes the program: which launches a phase has, and what each needs. Every line says what it is about.
+func (m *module) tables() string {
+	var phases, launches, args []row
+	n := 0
+	for i, ph := range m.p.Phases {
+		phases = append(phases, row{[]int64{ph.MinRows, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
+		for _, l := range ph.Launches {
+			block := int64(1)
+			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
+				block = l.Grid.Block
+			}
+			about := fmt.Sprintf("%d %s", len(launches), l.Note)
+			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block}, about})
+			if len(l.Args) > 0 {
+				args = append(args, row{l.Args, about})
+			}
+			n += len(l.Args)
+		}
+	}
+	phases = append(phases, row{[]int64{0, int64(len(launches))}, "end"})
+	if len(args) == 0 {
+		args = append(args, row{[]int64{0}, "none"})
+	}
+	var b strings.Builder
+	b.WriteString("// Phases: rows below which it is skipped, first launch.\n")
+	m.rows(&b, "phases", phases)
+	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block.\n")
+	m.rows(&b, "launches", launches)
+	b.WriteString("// Arguments: bytes from where the parameter's memory begins.\n")
+	m.rows(&b, "args", args)
+	return b.String()
+}
+
+// row is a line of a table.
+type row struct {
+	xs   []int64
+	note string
+}
+
+func (m *module) rows(b *strings.Builder, name string, rows []row) {
+	n := 0
+	for _, r := range rows {
+		n += len(r.xs)
+	}
+	fmt.Fprintf(b, ".global .align 8 .b64 %s_%s[%d] = {\n", m.prefix, name, n)
+	for i, r := range rows {
+		b.WriteByte('\t')
+		for j, x := range r.xs {
+			fmt.Fprint(b, x)
+			if i+1 < len(rows) || j+1 < len(r.xs) {
+				b.WriteString(", ")
+			}
+		}
+		fmt.Fprintf(b, " // %s\n", comment(r.note))
+	}
+	b.WriteString("};\n\n")
+}
+
+// headComment says what a kernel is and who launches it.
+func (m *module) headComment(kernel int) string {
+	k := m.p.Kernels[kernel]
+	var b strings.Builder
+	fmt.Fprintf(&b, "// %s", comment(k.Name))
+	if k.Team > 0 {
+		where := "global"
+		if m.inShared(k) {
+			where = "shared"
+		}
+		fmt.Fprintf(&b, ", %d bytes of %s memory a team", k.Team, where)
+	}
+	b.WriteString("\n// launched by")
+	const most = 4
+	n := 0
+	for _, ph := range m.p.Phases {
+		for _, l := range ph.Launches {
+			if l.Kernel != kernel {
+				continue
+			}
+			if n++; n <= most {
+				fmt.Fprintf(&b, " [%s: %s]", comment(ph.Name), comment(l.Note))
+			}
+		}
+	}
+	if n > most {
+		fmt.Fprintf(&b, " and %d more", n-most)
+	}
+	b.WriteString("\n")
+	for i, p := range k.Params {
+		fmt.Fprintf(&b, "//   %d %s: %v of %v\n", i, comment(p.Name), p.Elem, p.Space)
+	}
+	return b.String()
+}
