@@ -6,7 +6,7 @@
 // graph evaluator, the kernels and the tests all follow it. In the order of a compile:
 //
 //	scheme*.go roles.go entry.go  the scheme file: which entry decides for a role in a layer; schemes/ has the ones that come with ssmc, node.go reads YAML
-//	hadamard.go paley.go          rotations that spread outliers, folded into weights in float64, or running for every token
+//	hadamard.go                   rotations that spread outliers, folded into weights in float64, or running for every token
 //	stats.go histogram.go         what is kept of each observed tensor: exact counts, so that threads, batches and order do not matter; average.go is the
 //	                              published observer, whose order does matter; amax.go makes scales of both
 //	calibration*.go               all of it in one small file, from which any scheme can be made without running the model again

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"runtime"
 	"sync"
+
+	"github.com/ssmc/ssmc/internal/hadamard"
 )
 
 // Hadamard is the rotation of vectors of N elements by H_N / sqrt(N), H_N = H_M (x) S_K: Sylvester's matrix of order 2^K on the fast axis, a small
@@ -17,9 +19,8 @@ import (
 type Hadamard struct {
 	N, Blocks, M, K int
 
-	part  int    // order of the dense matrix: M, or 20 of 40
-	dense matrix // transposed if the rotation is
-	flip  []bool // elements whose sign changes first (last if transposed); nil for none
+	sums *hadamard.Transform // by H, or by H transposed
+	flip []bool              // elements whose sign changes first (last if transposed); nil for none
 
 	transposed bool
 }
@@ -42,9 +43,9 @@ func Factor(n int) (blocks, m, k int) {
 	}
 	two := n & -n
 	odd := n / two
-	if odd <= maxDense/4 {
-		for m := 4 * odd; m <= min(n, maxDense); m *= 2 {
-			if _, err := smallMatrix(m); err == nil {
+	if odd <= hadamard.MaxDense/4 {
+		for m := 4 * odd; m <= min(n, hadamard.MaxDense); m *= 2 {
+			if _, err := hadamard.Matrix(m); err == nil {
 				return 1, m, log(n / m)
 			}
 		}
@@ -66,19 +67,14 @@ func NewHadamard(n int) (*Hadamard, error) {
 
 // NewHadamardOf is the rotation of blocks * m * 2^k elements with just these factors, for a checkpoint that was rotated by another rule.
 func NewHadamardOf(blocks, m, k int) (*Hadamard, error) {
-	if blocks < 1 || m < 1 || k < 0 || k > 30 || m > maxDense || blocks > math.MaxInt32 || int64(blocks)*int64(m)<<k > math.MaxInt32 {
-		return nil, fmt.Errorf("Hadamard factors %d x %d x 2^%d are out of bounds", blocks, m, k)
-	}
-	h := &Hadamard{N: blocks * m << k, Blocks: blocks, M: m, K: k, part: m}
-	if m == 40 {
-		h.part = 20
-	}
-	dense, err := smallMatrix(h.part)
+	sums, err := hadamard.New(blocks, m, k)
 	if err != nil {
 		return nil, err
 	}
-	h.dense = dense
-	return h, nil
+	if sums.N() > math.MaxInt32 {
+		return nil, fmt.Errorf("Hadamard factors %d x %d x 2^%d are out of bounds", blocks, m, k)
+	}
+	return &Hadamard{N: sums.N(), Blocks: blocks, M: m, K: k, sums: sums}, nil
 }
 
 // WithSigns is the rotation with random signs in front: y = H (sigma * x). Where activations have a mean, a plain H turns it into one spike.
@@ -91,7 +87,7 @@ func (h *Hadamard) WithSigns(seed uint64) *Hadamard {
 // Transpose is the inverse rotation: the transform with H transposed, in the same order of stages.
 func (h *Hadamard) Transpose() *Hadamard {
 	t := *h
-	t.dense, t.transposed = h.dense.transpose(), !h.transposed
+	t.sums, t.transposed = h.sums.Transpose(), !h.transposed
 	return &t
 }
 
@@ -99,7 +95,7 @@ func (h *Hadamard) Transpose() *Hadamard {
 func (h *Hadamard) Block() int { return h.N / h.Blocks }
 
 // Dense is the matrix of the slow axis, row-major, and its order: 20 for M = 40. It must not be written.
-func (h *Hadamard) Dense() (elements []int8, order int) { return h.dense.e, h.part }
+func (h *Hadamard) Dense() (elements []int8, order int) { return h.sums.Dense() }
 
 // Signs says which of n elements are negated under a seed: the lowest bits of splitmix64's first n numbers.
 func Signs(seed uint64, n int) []bool {
@@ -130,19 +126,7 @@ func hadamardSum[F float32 | float64](h *Hadamard, x []F) {
 	if !h.transposed {
 		flip(h, x)
 	}
-	for stride := 1; stride < 1<<h.K; stride *= 2 {
-		stage(x, stride)
-	}
-	if h.part > 1 {
-		for lo := 0; lo < h.N; lo += h.part << h.K {
-			mixDense(h, x[lo:lo+h.part<<h.K])
-		}
-	}
-	if h.part < h.M { // 40 = 2 x 20
-		for lo := 0; lo < h.N; lo += h.Block() {
-			stage(x[lo:lo+h.Block()], h.part<<h.K)
-		}
-	}
+	hadamard.Sum(h.sums, x)
 	if h.transposed {
 		flip(h, x)
 	}
@@ -152,43 +136,6 @@ func flip[F float32 | float64](h *Hadamard, x []F) {
 	for i, f := range h.flip {
 		if f {
 			x[i] = -x[i]
-		}
-	}
-}
-
-// stage replaces each a and the b that is stride behind it by a + b and a - b.
-func stage[F float32 | float64](x []F, stride int) {
-	for lo := 0; lo+2*stride <= len(x); lo += 2 * stride {
-		a, b := x[lo:lo+stride], x[lo+stride:lo+2*stride]
-		for i, v := range a {
-			w := b[i]
-			a[i], b[i] = v+w, v-w
-		}
-	}
-}
-
-// mixDense multiplies the dense matrix and the vectors of one position of the fast axis.
-func mixDense[F float32 | float64](h *Hadamard, x []F) {
-	var in [maxDense]F
-	n, width := h.part, 1<<h.K
-	for c := range width {
-		for j := range n {
-			in[j] = x[j*width+c]
-		}
-		for i := range n {
-			row := h.dense.e[i*n : (i+1)*n]
-			sum := in[0]
-			if row[0] < 0 {
-				sum = -sum
-			}
-			for j := 1; j < n; j++ {
-				if row[j] < 0 {
-					sum -= in[j]
-				} else {
-					sum += in[j]
-				}
-			}
-			x[i*width+c] = sum
 		}
 	}
 }
