@@ -8,13 +8,14 @@
 #   --rounds N    times that everything is measured in turn (3)
 #   --reps N      repetitions of llama-bench within a round (3)
 #   --models      mamba-130m,mamba-370m,mamba2-130m
+#   --weights     f32,bf16,w8a8,w4a8
 #   --no-peer     ssmc alone
 #   --large       also compile the 2.8b shape (makes a checkpoint of 5.6 GB)
 #   --prepare     make everything, measure nothing
 #   --table       print the table of the last run again
 #
 #   BENCH_DIR      where everything is put (build/bench)
-#   BENCH_MODELS   checkpoints MODEL/ and MODEL-f32.gguf, MODEL-f16.gguf (BENCH_DIR/models)
+#   BENCH_MODELS   checkpoints MODEL/ and MODEL-f32.gguf, -f16, -Q8_0, -Q4_0 (BENCH_DIR/models)
 #   LLAMA_BIN      folder with llama-bench and llama-batched-bench that exist already
 #   LLAMA_SOURCE   llama.cpp's source, for its converter
 #   CONVERT_PYTHON a python that has torch, transformers and sentencepiece already
@@ -27,6 +28,7 @@ while [[ $# -gt 0 ]]; do
 	case $1 in
 	--exclusive | --table) pass+=("$1") ;;
 	--rounds | --reps) pass+=("$1" "${2:?$1 needs a number}"); shift ;;
+	--weights) pass+=("$1" "${2:?--weights needs a list}"); shift ;;
 	--models) models=${2:?--models needs a list}; shift ;;
 	--no-peer) peer="" ;;
 	--large) large=1 ;;
@@ -77,7 +79,7 @@ llama_source() {
 llama_build() {
 	if [[ -n ${LLAMA_BIN:-} ]]; then return; fi
 	LLAMA_BIN=$work/llama/bin
-	if [[ -x $LLAMA_BIN/llama-bench && -x $LLAMA_BIN/llama-batched-bench ]]; then return; fi
+	if [[ -x $LLAMA_BIN/llama-bench && -x $LLAMA_BIN/llama-batched-bench && -x $LLAMA_BIN/llama-quantize ]]; then return; fi
 	need cmake cmake
 	need ninja ninja-build
 	need g++ g++
@@ -85,7 +87,7 @@ llama_build() {
 	say "llama.cpp (20 CPU minutes, once; log: $work/llama.log)"
 	cmake -S "$LLAMA_SOURCE" -B "$work/llama" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF \
 		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF > "$work/llama.log" 2>&1 &&
-		nice -n 10 ninja -C "$work/llama" llama-bench llama-batched-bench >> "$work/llama.log" 2>&1 ||
+		nice -n 10 ninja -C "$work/llama" llama-bench llama-batched-bench llama-quantize >> "$work/llama.log" 2>&1 ||
 		die "llama.cpp did not build: $(tail -n 3 "$work/llama.log")"
 }
 
@@ -112,6 +114,14 @@ gguf() { # gguf NAME TYPE
 	mv "$out.tmp" "$out"
 }
 
+quantized() { # quantized NAME TYPE: from the f16 file
+	local out=$checkpoints/$1-$2.gguf
+	if [[ -e $out ]]; then return; fi
+	say "GGUF $1 $2"
+	"$LLAMA_BIN/llama-quantize" "$checkpoints/$1-f16.gguf" "$out.tmp" "$2" > "$work/convert.log" 2>&1 || die "quantizing failed: $(tail -n 3 "$work/convert.log")"
+	mv "$out.tmp" "$out"
+}
+
 if [[ " ${pass[*]} " == *" --table "* ]]; then
 	exec python3 "$here/measure.py" --work "$work" --table
 fi
@@ -125,6 +135,8 @@ for m in ${models//,/ }; do
 		llama_build
 		gguf "$m" f32
 		gguf "$m" f16
+		quantized "$m" Q8_0
+		quantized "$m" Q4_0
 	fi
 done
 if [[ -n $large ]]; then
@@ -134,4 +146,4 @@ fi
 if [[ -n $peer ]]; then pass+=(--llama "$LLAMA_BIN"); fi
 if [[ -n $prepare ]]; then say "ready"; exit 0; fi
 [[ -x $root/bin/ssmc ]] || die "bin/ssmc is not there: run make all"
-exec python3 "$here/measure.py" --work "$work" --checkpoints "$checkpoints" --ssmc "$root/bin/ssmc" --models "$models" "${pass[@]}"
+exec python3 "$here/measure.py" --work "$work" --checkpoints "$checkpoints" --ssmc "$root/bin/ssmc" --text "$root/golden/testdata/text/valid-excerpt.txt" --models "$models" "${pass[@]}"
