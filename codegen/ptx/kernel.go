@@ -17,6 +17,7 @@ type kernel struct {
 	forms  *forms
 	meets  map[*spmd.Instr]bool    // lanes must meet before these
 	wide   map[*spmd.Instr]*vector // loads that are done together
+	looks  map[*spmd.Instr]look    // loads that look ahead
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
 	lanes  map[*spmd.Value]bool // pointers to elements of which each lane takes one
@@ -36,7 +37,7 @@ type kernel struct {
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
 	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
-		wide: map[*spmd.Instr]*vector{}, lanes: map[*spmd.Value]bool{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
+		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value]bool{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
 			text, err = "", fmt.Errorf("%s: %v", describe(e.doing), r)
@@ -282,6 +283,7 @@ func (e *kernel) loop(in *spmd.Instr) {
 		e.op("@%s bra.uni %s", compare("ge"), end)
 	}
 	e.at(head)
+	e.findLooks(in)
 	e.region(r, to)
 	e.doing = in
 	yields := make([]string, len(r.Yield))

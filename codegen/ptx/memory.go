@@ -74,17 +74,22 @@ func (e *kernel) moved(p *spmd.Value, x, i string) string {
 
 // address gives p[i + imm], or this lane's, as an operand. Constants that were added to i go into the operand.
 func (e *kernel) address(p, i *spmd.Value, imm int64, lanes bool) string {
+	return field(e.parts(p, i, imm, lanes))
+}
+
+// parts are the register and the constant of an address.
+func (e *kernel) parts(p, i *spmd.Value, imm int64, lanes bool) (base string, bytes int64) {
 	size := p.Type.Elem.Bytes()
 	i, more := split(i)
 	imm += more
-	base := e.base(place{p, i, lanes})
+	base = e.base(place{p, i, lanes})
 	imm *= size
 	if e.home(p).shared {
 		imm = int64(int32(imm))
 	} else if imm < math.MinInt32 || imm > math.MaxInt32 {
 		base, imm = e.to(address, "add.s64", base, fmt.Sprint(imm)), 0
 	}
-	return field(base, imm)
+	return base, imm
 }
 
 // split takes constants off an index.
@@ -245,6 +250,9 @@ func (e *kernel) load(in *spmd.Instr) string {
 		return e.loadTogether(in, v)
 	}
 	lanes := in.Op == spmd.OpLoadV
+	if l, ok := e.looks[in]; ok {
+		e.lookAhead(in, l)
+	}
 	return e.fetch(in.Args[0], e.address(in.Args[0], index(in, 0), in.Imm, lanes), "", lanes)
 }
 

@@ -14,6 +14,7 @@ type module struct {
 	prefix  string
 	p       merged
 	members int
+	streams []stream // by kernel
 }
 
 // Emit gives the PTX of a model. prefix begins every symbol; weightsSHA256 is put into the module, in hexadecimal, so that it can be matched
@@ -65,7 +66,11 @@ func newModule(prefix, weightsSHA256 string, p *spmd.Program) (*module, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return &module{gpu: g, prefix: prefix, p: merge(p), members: p.Target.Members}, nil
+	m := &module{gpu: g, prefix: prefix, p: merge(p), members: p.Target.Members}
+	for i := range m.p.Kernels {
+		m.streams = append(m.streams, m.findStream(i))
+	}
+	return m, nil
 }
 
 // checkProgram says what the tables and a launch need beyond what the verifier checks.

@@ -2,10 +2,12 @@ package ptx
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
+
+// mostWorkers is how many teams a launch can have: then most products with a number of tiles fit in 32 bits.
+const mostWorkers = 1<<16 - 1
 
 // step is the entry in the making.
 type step struct {
@@ -18,11 +20,15 @@ type step struct {
 	rows, seqs, outs   string
 	team, shared       string // scratch
 	trace              string // 0: no time stamps
+	count              class  // of numbers of tiles
 }
 
 // step emits the entry: this worker's tiles of all phases, with a grid barrier between two.
 func (m *module) step() string {
-	s := &step{m: m}
+	s := &step{m: m, count: word}
+	if m.mostTiles() > mostWorkers {
+		s.count = wide
+	}
 	s.note("where this thread is")
 	s.ctx = s.to(wide, "ld.param.u64", "["+m.prefix+"_step_ctx]")
 	s.tid, s.block, s.blocks = s.to(word, "mov.u32", "%tid.x"), s.to(word, "mov.u32", "%ctaid.x"), s.to(word, "mov.u32", "%nctaid.x")
@@ -61,6 +67,7 @@ func (s *step) checks(threads, size string) {
 	p := s.m.p
 	shared, global := s.m.scratch()
 	when(errABI, "ne.s32", s.get("b32", ctxABI), fmt.Sprint(abiVersion))
+	when(errLaunch, "gt.s32", s.workers, fmt.Sprint(mostWorkers))
 	when(errLaunch, "ne.s32", s.to(word, "rem.u32", threads, size), "0")
 	if shared > 0 {
 		need := s.to(word, "mul.lo.s32", s.teams, fmt.Sprint(shared))
@@ -148,141 +155,3 @@ func (s *step) places() {
 }
 
 func (s *step) register0() string { return s.to(word, "mov.b32", "0") }
-
-// phases goes through the table of phases.
-func (s *step) phases() {
-	m := s.m
-	table := s.variable("phases")
-	end := s.to(wide, "add.s64", table, fmt.Sprint(8*phaseFields*len(m.p.Phases)))
-	stamp := s.reg(wide)
-	s.op("mad.wide.u32 %s, %s, 8, %s", stamp, s.block, s.trace)
-	head, next := s.label("phase"), s.label("next")
-	s.at(head)
-	s.stamp(stamp)
-	least := s.to(wide, "ld.global.nc.b64", field(table, 8*phaseMinRows))
-	few := s.to(truth, "setp.lt.s64", s.to(wide, "cvt.s64.s32", s.rows), least)
-	s.op("@%s bra.uni %s", few, next)
-	s.phase(table)
-	last := s.to(truth, "setp.eq.s64", s.to(wide, "add.s64", table, fmt.Sprint(8*phaseFields)), end)
-	s.op("@%s bra.uni %s", last, next)
-	s.barrier()
-	s.at(next)
-	s.op("add.s64 %s, %s, %d", table, table, 8*phaseFields)
-	again := s.to(truth, "setp.lt.s64", table, end)
-	s.op("@%s bra.uni %s", again, head)
-	s.stamp(stamp)
-}
-
-// variable is the address of one of the module's tables.
-func (s *step) variable(name string) string {
-	return s.to(wide, "mov.u64", s.m.prefix+"_"+name)
-}
-
-// stamp writes the time into the trace, if there is one: a row of all blocks for each phase.
-func (s *step) stamp(at string) {
-	over := s.label("over")
-	none := s.to(truth, "setp.eq.s64", s.trace, "0")
-	s.op("@%s bra.uni %s", none, over)
-	other := s.to(truth, "setp.ne.s32", s.tid, "0")
-	now := s.to(wide, "mov.u64", "%globaltimer")
-	s.op("@!%s st.global.b64 [%s], %s", other, at, now)
-	s.op("mad.wide.u32 %s, %s, 8, %s", at, s.blocks, at)
-	s.at(over)
-}
-
-// phase runs the worker's tiles: of all the tiles of the phase's launches, one after another, worker w has those from total*w/workers on.
-func (s *step) phase(table string) {
-	s.note("the phase's launches, and how many tiles they have")
-	first := s.to(wide, "ld.global.nc.b64", field(table, 8*phaseFirst))
-	after := s.to(wide, "ld.global.nc.b64", field(table, 8*(phaseFields+phaseFirst)))
-	start := s.to(wide, "mad.lo.s64", first, fmt.Sprint(8*launchFields), s.variable("launches"))
-	end := s.to(wide, "mad.lo.s64", after, fmt.Sprint(8*launchFields), s.variable("launches"))
-	total := s.to(wide, "mov.b64", "0")
-	s.launches(start, end, func(launch string) {
-		s.op("add.s64 %s, %s, %s", total, total, s.to(wide, "cvt.u64.u32", s.tiles(launch)))
-	})
-	s.note("this worker's share of them")
-	workers := s.to(wide, "cvt.u64.u32", s.workers)
-	share := func(w string) string {
-		return s.to(wide, "div.u64", s.to(wide, "mul.lo.s64", total, s.to(wide, "cvt.u64.u32", w)), workers)
-	}
-	lo, hi := share(s.worker), share(s.to(word, "add.s32", s.worker, "1"))
-	s.launches(start, end, func(launch string) {
-		tiles := s.to(wide, "cvt.u64.u32", s.tiles(launch))
-		a, b := s.to(wide, "max.s64", lo, "0"), s.to(wide, "min.s64", hi, tiles)
-		over := s.label("over")
-		none := s.to(truth, "setp.ge.s64", a, b)
-		s.op("@%s bra.uni %s", none, over)
-		s.call(launch, s.to(word, "cvt.u32.u64", a), s.to(word, "cvt.u32.u64", b))
-		s.at(over)
-		s.op("sub.s64 %s, %s, %s", lo, lo, tiles)
-		s.op("sub.s64 %s, %s, %s", hi, hi, tiles)
-	})
-}
-
-// launches runs body for each launch of a phase, of which there is at least one.
-func (s *step) launches(start, end string, body func(launch string)) {
-	launch, head := s.to(wide, "mov.b64", start), s.label("launch")
-	s.at(head)
-	body(launch)
-	s.op("add.s64 %s, %s, %d", launch, launch, 8*launchFields)
-	again := s.to(truth, "setp.lt.s64", launch, end)
-	s.op("@%s bra.uni %s", again, head)
-}
-
-// tiles is how many tiles a launch has: panels * ceil(count / block). See spmd.Grid.
-func (s *step) tiles(launch string) string {
-	get := func(f int64) string { return s.to(word, "ld.global.nc.b32", field(launch, 8*f)) }
-	by, block, panels := get(launchBy), get(launchBlock), get(launchPanels)
-	count := "1"
-	for _, c := range []struct {
-		by spmd.GridBy
-		n  string
-	}{{spmd.ByRowBlocks, s.rows}, {spmd.BySeqs, s.seqs}, {spmd.ByOutBlocks, s.outs}} {
-		count = s.to(word, "selp.b32", c.n, count, s.to(truth, "setp.eq.s32", by, fmt.Sprint(int64(c.by))))
-	}
-	up := s.to(word, "add.s32", s.to(word, "sub.s32", count, "1"), block)
-	return s.to(word, "mul.lo.s32", panels, s.to(word, "div.u32", up, block))
-}
-
-// call runs tiles lo..hi-1 of a launch's kernel.
-func (s *step) call(launch, lo, hi string) {
-	m := s.m
-	kernel := s.to(word, "ld.global.nc.b32", field(launch, 8*launchKernel))
-	first := s.to(wide, "ld.global.nc.b64", field(launch, 8*launchArgs))
-	args := s.to(wide, "mad.lo.s64", first, "8", s.variable("args"))
-	list, called := s.label("kernels"), s.label("called")
-	labels := make([]string, len(m.p.Kernels))
-	for i := range labels {
-		labels[i] = s.label("k")
-	}
-	s.b.WriteString(list + ": .branchtargets " + strings.Join(labels, ", ") + ";\n")
-	s.op("brx.idx.uni %s, %s", kernel, list)
-	for i, l := range labels {
-		s.at(l)
-		s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, s.team, s.shared)
-		if i+1 < len(labels) {
-			s.op("bra.uni %s", called)
-		}
-	}
-	s.at(called)
-}
-
-// barrier lets all blocks meet. Block 0 adds 2^31 - (blocks - 1) to a counter, every other block 1: the topmost bit turns when the last one has come,
-// and the lower bits are 0 again. The counter need not be reset, between steps neither.
-func (s *step) barrier() {
-	s.note("grid barrier: what any block wrote before, all blocks see behind it")
-	over, spin := s.label("over"), s.label("spin")
-	s.op("bar.sync 0")
-	other := s.to(truth, "setp.ne.s32", s.tid, "0")
-	s.op("@%s bra %s", other, over)
-	last := s.to(word, "sub.s32", s.to(word, "mov.b32", "0x80000001"), s.blocks)
-	add := s.to(word, "selp.b32", last, "1", s.to(truth, "setp.eq.s32", s.block, "0"))
-	before := s.to(word, "atom.add.release.gpu.global.u32", field(s.ctx, ctxArrived), add)
-	s.at(spin)
-	now := s.to(word, "ld.acquire.gpu.global.u32", field(s.ctx, ctxArrived))
-	same := s.to(truth, "setp.ge.s32", s.to(word, "xor.b32", before, now), "0")
-	s.op("@%s bra %s", same, spin)
-	s.at(over)
-	s.op("bar.sync 0")
-}

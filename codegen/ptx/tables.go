@@ -20,6 +20,8 @@ const (
 	launchPanels
 	launchBy
 	launchBlock
+	launchStream      // byte of the weights where the first panel begins that a tile streams
+	launchStreamBytes // of a panel; 0: a tile streams none
 	launchFields
 )
 
@@ -35,7 +37,12 @@ func (m *module) tables() string {
 				block = l.Grid.Block
 			}
 			about := fmt.Sprintf("%d %s", len(launches), l.Note)
-			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block}, about})
+			var from int64
+			streamed := m.streams[l.Kernel]
+			if streamed.bytes > 0 {
+				from = l.Args[streamed.param]
+			}
+			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block, from, streamed.bytes}, about})
 			if len(l.Args) > 0 {
 				args = append(args, row{l.Args, about})
 			}
@@ -49,7 +56,7 @@ func (m *module) tables() string {
 	var b strings.Builder
 	b.WriteString("// Phases: rows below which it is skipped, first launch.\n")
 	m.rows(&b, "phases", phases)
-	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block.\n")
+	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel.\n")
 	m.rows(&b, "launches", launches)
 	b.WriteString("// Arguments: bytes from where the parameter's memory begins.\n")
 	m.rows(&b, "args", args)

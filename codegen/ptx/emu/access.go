@@ -16,18 +16,23 @@ func (w *warp) begin(in *inst, write bool) {
 		w.access.serial = w.l.serial
 	}
 	if in.strong {
-		w.spinning(in)
+		w.spinning()
 	}
 }
 
 // spinning ends the turn of a warp that comes to a strong access a second time with nothing of the kind between: it waits for others.
-func (w *warp) spinning(in *inst) {
-	at := w.pc
-	if w.lastStrong == at {
-		w.spun = true
+func (w *warp) spinning() {
+	w.spun = w.lastStrong == w.pc
+	w.lastStrong, w.sinceStrong = w.pc, 0
+	if w.spun {
 		w.yield()
 	}
-	w.lastStrong = at
+}
+
+// changed notes that a warp has changed memory.
+func (w *warp) changed() {
+	w.l.changes++
+	w.spun = false
 }
 
 // at gives the memory that a lane accesses, nil after a fault. For a strong access it also makes the order.

@@ -14,7 +14,8 @@
 // Lanes part at a branch: a warp is a list of groups, each with a program counter, a mask and a stack of calls. The group that is deepest in
 // calls, and of these the one with the lowest program counter, runs first, and groups that stand at the same place are joined. Structured code
 // laid out in order so meets again where its paths do. A group that spins, or has run for long, gives way to the others, as on Volta and
-// later: lanes of a warp may wait for each other. An instruction with .sync waits until all lanes it names stand there (groups.go).
+// later: lanes of a warp may wait for each other. An instruction with .sync waits until all lanes it names stand there, .aligned until the whole warp
+// does; threads that have exited are not waited for, there and at barriers of the block, unless a number of threads was given (groups.go, block.go).
 //
 // Warps take turns: round robin, each for a number of instructions or until it waits; with Device.Seed in a drawn order and for drawn numbers.
 // Launch runs block after block; LaunchCooperative keeps all blocks resident, so that loops on a grid barrier make progress (launch.go). When no
@@ -27,8 +28,9 @@
 //   - shared memory that is read before it is written, and cp.async data that is touched before its wait (shadow.go);
 //   - races on shared memory, and on global memory with Device.Races: two threads, one byte, one of them writing, nothing that orders them.
 //     Order comes from barriers of the block, bar.warp.sync within a warp (nothing else: lanes do not run in lockstep), and between warps from
-//     release and acquire, or fences around relaxed and volatile accesses (order.go). Clocks are kept for whole warps, so a release by one lane
-//     also covers its warp;
+//     release and acquire, or fences around relaxed and volatile accesses, each as far as its scope reaches (order.go). Clocks are kept for whole
+//     warps: a release by one lane also covers its warp, and so does a bar.warp.sync of some lanes. Lanes of one instruction may store one value at
+//     one place. Launch sees races within a block, LaunchCooperative between blocks too;
 //   - ld.global.nc of what the same launch has written;
 //   - .uni where lanes part, .aligned where a warp is not together, shfl that reads a lane which takes no part, integer division by zero;
 //   - launch shapes: threads of a block, shared memory of the target, parameters.
@@ -38,4 +40,9 @@
 // Arithmetic that PTX defines to the bit is done to the bit: float32 by internal/f32. A NaN that float32 arithmetic makes is 0x7fffffff, as NVIDIA's
 // units give it (0x7fff for f16 and bf16). What PTX leaves open (.approx, the order of sums in a floating-point mma, tanh) is computed in double
 // and rounded once; Module.Inexact names those instructions, so a test can demand that there is none.
+//
+// # What is not there
+//
+// Textures, clusters, mbarrier, wgmma and bulk copies (but for the prefetch), indirect calls, carries, video instructions, .rz/.rm/.rp of arithmetic,
+// mma of other shapes than isa.go lists: Parse says so, with the line. The tests give their texts to ptxas where it is found, so what runs here is PTX.
 package emu

@@ -190,11 +190,13 @@ func (l *launch) end(err error) error {
 	return err
 }
 
-// Turns of a warp: long, for speed, unless a seed asks for many orders. A launch whose warps all spin for so many rounds, with no change in memory, hangs.
+// Turns of a warp, in instructions: long, for speed, unless a seed asks for many orders. A launch whose warps all spin for so many rounds, with no
+// change in memory, hangs; a loop that comes to its strong access after more than longSpin instructions does not count as spinning.
 const (
 	longTurn  = 1 << 14
 	drawnTurn = 64
 	idleTurns = 1000
+	longSpin  = 1 << 10
 )
 
 // run lets the warps of some blocks take turns until all have ended.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,14 +51,20 @@ type both struct {
 	shared  int
 }
 
-func newBoth(t testing.TB, p *spmd.Program, weights []byte, slots int) *both {
+func emit(t testing.TB, p *spmd.Program) string {
 	t.Helper()
 	text, err := ptx.Emit("m", fmt.Sprintf("%064d", 0), p)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+func newBoth(t testing.TB, p *spmd.Program, text string, weights []byte, slots int) *both {
+	t.Helper()
+	var err error
 	b := &both{p: p, d: emu.NewDevice(), space: map[spmd.Space]uint64{}, blocks: 3}
-	if b.m, err = emu.Parse("m.ptx", string(text)); err != nil {
+	if b.m, err = emu.Parse("m.ptx", text); err != nil {
 		t.Fatal(err)
 	}
 	if len(b.m.Inexact) > 0 {
@@ -101,26 +108,10 @@ func (b *both) step(t testing.TB, in spmd.StepInput) {
 	if err := b.machine.Step(b.p, in); err != nil {
 		t.Fatal(err)
 	}
-	c := b.d.Bytes(b.ctx)
-	inputs := map[spmd.Space][]int32{spmd.IDs: in.IDs, spmd.SeqStart: in.SeqStart, spmd.SeqSlot: in.SeqSlot, spmd.OutRow: in.OutRow}
-	for s, xs := range inputs {
-		b.space[s] = b.d.AllocReadOnly(s.String(), 4*len(xs))
-		for i, x := range xs {
-			le.PutUint32(b.d.Bytes(b.space[s])[4*i:], uint32(x))
-		}
-	}
-	logits := int(4 * b.p.LogitsStride * int64(len(in.OutRow)))
-	b.space[spmd.Logits] = b.d.Alloc("logits", logits)
-	for s, at := range ctxSpace {
-		le.PutUint64(c[at:], b.space[s])
-	}
-	for at, n := range map[int]int{ctxRows: len(in.IDs), ctxSeqs: len(in.SeqSlot), ctxOuts: len(in.OutRow)} {
-		le.PutUint64(c[at:], uint64(n))
-	}
-	if err := b.d.LaunchCooperative("m_step", [3]int{b.blocks, 1, 1}, [3]int{b.threads, 1, 1}, b.shared, emu.U64(b.ctx)); err != nil {
+	if err := b.emulate(in); err != nil {
 		t.Fatal(err)
 	}
-	if r := int32(le.Uint32(c[ctxResult:])); r != 0 {
+	if r := int32(le.Uint32(b.d.Bytes(b.ctx)[ctxResult:])); r != 0 {
 		t.Fatalf("the step gives %d", r)
 	}
 	b.compare(t, "state", b.machine.Memory[spmd.State], b.d.Bytes(b.space[spmd.State]))
@@ -129,10 +120,29 @@ func (b *both) step(t testing.TB, in spmd.StepInput) {
 		row := int(4 * b.p.LogitsStride * int64(i))
 		b.compare(t, fmt.Sprintf("logits of row %d", i), b.machine.Memory[spmd.Logits][row:][:4*b.p.Vocab], got[row:][:4*b.p.Vocab])
 	}
-	for s := range inputs {
-		b.d.Free(b.space[s])
+}
+
+// emulate runs one step of the PTX.
+func (b *both) emulate(in spmd.StepInput) error {
+	c := b.d.Bytes(b.ctx)
+	inputs := map[spmd.Space][]int32{spmd.IDs: in.IDs, spmd.SeqStart: in.SeqStart, spmd.SeqSlot: in.SeqSlot, spmd.OutRow: in.OutRow}
+	for s, xs := range inputs {
+		b.d.Free(b.space[s]) // of the last step
+		b.space[s] = b.d.AllocReadOnly(s.String(), 4*len(xs))
+		for i, x := range xs {
+			le.PutUint32(b.d.Bytes(b.space[s])[4*i:], uint32(x))
+		}
 	}
+	logits := int(4 * b.p.LogitsStride * int64(len(in.OutRow)))
 	b.d.Free(b.space[spmd.Logits])
+	b.space[spmd.Logits] = b.d.Alloc("logits", logits)
+	for s, at := range ctxSpace {
+		le.PutUint64(c[at:], b.space[s])
+	}
+	for at, n := range map[int]int{ctxRows: len(in.IDs), ctxSeqs: len(in.SeqSlot), ctxOuts: len(in.OutRow)} {
+		le.PutUint64(c[at:], uint64(n))
+	}
+	return b.d.LaunchCooperative("m_step", [3]int{b.blocks, 1, 1}, [3]int{b.threads, 1, 1}, b.shared, emu.U64(b.ctx))
 }
 
 // compare wants the same bits, but for those of a NaN.
@@ -190,18 +200,42 @@ func TestModels(t *testing.T) {
 		{"mamba2-tiny", "ptx:sm_80", "f32"},
 		{"falcon-mamba-tiny", "ptx:sm_90a", "f32"},
 		{"mamba-bf16", "ptx:sm_86", "as-is"},
-		{"mamba2-groups", "ptx:sm_89", "bf16"},
 	} {
 		t.Run(tc.dir, func(t *testing.T) {
 			p, weights := plan(t, "../../../golden/testdata/"+tc.dir, tc.target, tc.weights)
-			b := newBoth(t, p, weights, 3)
+			b := newBoth(t, p, emit(t, p), weights, 3)
 			start := time.Now()
-			b.step(t, input(int32(p.Vocab), 17, 1, 5))
+			b.step(t, input(int32(p.Vocab), 33, 1, 5)) // more than a chunk
 			b.step(t, input(int32(p.Vocab), 1, 1))
 			s := b.d.Stats
 			t.Logf("%d instructions of PTX; %d M lane instructions in %v: %.1f M/s", b.m.Instructions(), s.LaneInstructions/1e6, time.Since(start),
 				float64(s.LaneInstructions)/1e6/time.Since(start).Seconds())
 		})
+	}
+}
+
+// TestBrokenModels takes out of a model's PTX what orders its memory, one thing at a time: each must be missed.
+func TestBrokenModels(t *testing.T) {
+	p, weights := plan(t, "../../../golden/testdata/mamba2-tiny", "ptx:sm_80", "f32")
+	text := emit(t, p)
+	for _, tc := range []struct{ old, new, want string }{
+		{"bar.warp.sync 0xffffffff;", "", "race"},
+		{"bar.sync 0;", "", "race"},
+		{"ld.acquire.gpu", "ld.relaxed.gpu", "race"},
+		{"atom.add.release.gpu", "atom.add.relaxed.gpu", "race"},
+		{"ld.acquire.gpu", "ld.acquire.cta", "race"},
+		{"ld.global.f32", "ld.global.nc.f32", "which this launch has written"},
+		{"0x80000001", "0x80000000", "livelock"},
+	} {
+		if !strings.Contains(text, tc.old) {
+			t.Errorf("the text has no %s", tc.old)
+			continue
+		}
+		b := newBoth(t, p, strings.ReplaceAll(text, tc.old, tc.new), weights, 3)
+		err := b.emulate(input(int32(p.Vocab), 40, 1, 5))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s instead of %s: %v; want an error with %q", tc.new, tc.old, err, tc.want)
+		}
 	}
 }
 

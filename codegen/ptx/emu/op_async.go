@@ -107,7 +107,7 @@ func (w *warp) copyAsync(in *inst, plus int64) {
 		}
 		copy(b, v[:in.size])
 	}
-	w.l.changes++
+	w.changed()
 	w.asyncs = append(w.asyncs, cp)
 }
 

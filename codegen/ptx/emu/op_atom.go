@@ -125,7 +125,7 @@ func atomExec(s space, t typ, f func(old, b, c uint64) uint64) exec {
 			old := get(mem, n)
 			v := f(old, b[l], c[l]) & t.mask()
 			if v != old {
-				w.l.changes++
+				w.changed()
 			}
 			put(mem, v)
 			if in.d >= 0 {

@@ -184,7 +184,8 @@ func loader(s space, t typ, n int, mask uint64, nc bool) exec {
 			addr[l] = a[l] + uint64(in.imm)
 			same = same && addr[l] == addr[first]
 		}
-		if same && w.act&(w.act-1) != 0 && s != local {
+		private := s == local || s == generic && spaceAt(addr[first]) == local
+		if same && w.act&(w.act-1) != 0 && !private {
 			if b := w.atAll(in, first, s, addr[first], nc); b != nil {
 				for i, d := range in.list {
 					w.spread(d, convert(get(b[i*bytes:], bytes)))
@@ -273,7 +274,7 @@ func compileSt(c *compiler) {
 				return
 			}
 		}
-		w.l.changes++
+		w.changed()
 	}
 }
 

@@ -125,6 +125,14 @@ func convertOps() []opCase {
 			})
 		}
 	}
+	return append(all, convertFloatOps()...)
+}
+
+func convertFloatOps() []opCase {
+	var all []opCase
+	add := func(text, in, out string, f func(x uint64) uint64) {
+		all = append(all, opCase{text, in, out, func(x [4]uint64) uint64 { return f(x[0]) }})
+	}
 	half := func(t typ, f float64) uint64 { return exactHalf(t, f, 1, math.Copysign(0, f)) }
 	add("cvt.f32.f16 %d, %a;", "b16", "f32", func(x uint64) uint64 { return nan32(float32(halfValue(f16, x))) })
 	add("cvt.rn.f16.f32 %d, %a;", "f32", "b16", func(x uint64) uint64 { return half(f16, float64(fl(x))) })

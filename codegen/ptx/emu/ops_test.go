@@ -217,6 +217,12 @@ func intOps() []opCase {
 			}
 		}
 	}
+	return append(all, dotOps()...)
+}
+
+// dotOps are sums that saturate, and products of bytes.
+func dotOps() []opCase {
+	var all []opCase
 	clamp := func(v int64) uint64 { return u(32, min(max(v, math.MinInt32), math.MaxInt32)) }
 	all = append(all,
 		opCase{"add.sat.s32 %d, %a, %b;", "s32 s32", "s32", func(x [4]uint64) uint64 { return clamp(s(32, x[0]) + s(32, x[1])) }},
@@ -315,6 +321,13 @@ func bitOps() []opCase {
 			add(fmt.Sprintf("bfind.shiftamt.%s %%d, %%a;", ty), ty, "u32", func(x [4]uint64) uint64 { return findBit(n, sign == "s", x[0], true) })
 		}
 	}
+	return append(all, byteOps()...)
+}
+
+// byteOps take words apart: by tables of bits, selectors of bytes, and shifts of two words.
+func byteOps() []opCase {
+	var all []opCase
+	add := func(text, in, out string, f func(x [4]uint64) uint64) { all = append(all, opCase{text, in, out, f}) }
 	for _, table := range []uint64{0x80, 0xfe, 0x96, 0xe8, 0xca, 0x1b} {
 		add(fmt.Sprintf("lop3.b32 %%d, %%a, %%b, %%c, %d;", table), "b32 b32 b32", "b32", func(x [4]uint64) (r uint64) {
 			for i := range 32 {

@@ -23,17 +23,18 @@ type warp struct {
 	clock int // in launch.clocks
 	code  []inst
 
-	regs       []vec
-	preds      []uint32
-	set        []uint32 // for each register: lanes that have written it; kept for watched ones only
-	predSet    []uint32
-	local      [lanes][]byte
-	asyncs     []asyncCopy
-	committed  [lanes]int32
-	lastStrong int32
-	lastAlloc  *allocation
-	access     access
-	sameWord   clash // what the last access met of its own instruction
+	regs        []vec
+	preds       []uint32
+	set         []uint32 // for each register: lanes that have written it; kept for watched ones only
+	predSet     []uint32
+	local       [lanes][]byte
+	asyncs      []asyncCopy
+	committed   [lanes]int32
+	lastStrong  int32 // where the last strong access was, and how many instructions ago
+	sinceStrong int
+	lastAlloc   *allocation
+	access      access
+	sameWord    clash // what the last access met of its own instruction
 
 	groups []group
 	live   uint32 // lanes that have not exited
@@ -47,7 +48,7 @@ type warp struct {
 	top   frame
 
 	stop bool // ends run: a fault, or the others' turn
-	spun bool // it only looked at memory that has not changed
+	spun bool // it looks at memory again and again
 	err  error
 }
 
@@ -76,7 +77,7 @@ func (w *warp) setPred(slot int32, m uint32) {
 
 // start sets a warp to the beginning of a kernel.
 func (w *warp) start(mask uint32) {
-	w.live, w.err, w.stop, w.lastStrong = mask, nil, false, -1
+	w.live, w.err, w.stop, w.spun, w.lastStrong = mask, nil, false, false, -1
 	w.asyncs, w.committed = w.asyncs[:0], [lanes]int32{}
 	f := frame{f: w.l.kernel}
 	w.groups = append(w.groups[:0], group{mask: mask, pc: f.f.code.entry, frames: []frame{f}})
@@ -130,7 +131,7 @@ func (w *warp) enterLocal(n int64) {
 
 // run executes up to so many instructions: until all lanes wait or have ended, or another warp shall have its turn. It says how many there were.
 func (w *warp) run(quantum int) int {
-	w.stop, w.spun = false, false
+	w.stop = false
 	n := 0
 	if !w.pick() {
 		return 0
@@ -168,6 +169,9 @@ func (w *warp) run(quantum int) int {
 	}
 	w.save()
 	w.l.count += int64(n)
+	if w.sinceStrong += n; w.sinceStrong > longSpin {
+		w.spun = false
+	}
 	return n
 }
 

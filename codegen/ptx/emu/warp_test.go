@@ -135,12 +135,7 @@ func TestReduce(t *testing.T) {
 						t.Fatal(err)
 					}
 					for l := range 32 {
-						var lanes []int
-						for k := range 32 {
-							if !strings.Contains(masks, "setp") || (k < 5) == (l < 5) {
-								lanes = append(lanes, k)
-							}
-						}
+						lanes := members(l, strings.Contains(masks, "setp"))
 						if want := c.want(lanes, l); got[l] != want {
 							t.Fatalf("%s, %s, apart %v: lane %d: %#x, want %#x", c.text, masks, apart, l, got[l], want)
 						}
@@ -153,6 +148,16 @@ func TestReduce(t *testing.T) {
 	for _, check := range checks {
 		check(d)
 	}
+}
+
+// members are the lanes that take part with lane l: all, or those on its side of lane 5.
+func members(l int, apart bool) (lanes []int) {
+	for k := range 32 {
+		if !apart || (k < 5) == (l < 5) {
+			lanes = append(lanes, k)
+		}
+	}
+	return lanes
 }
 
 // TestAtomics runs each operation by all lanes on one word and compares with one after the other; old values too.

@@ -1,0 +1,188 @@
+package ptx
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
+
+// mostTiles is how many tiles a phase can have.
+func (m *module) mostTiles() int64 {
+	most := int64(0)
+	for _, ph := range m.p.Phases {
+		n := int64(0)
+		for _, l := range ph.Launches {
+			n += l.Grid.Panels * l.Grid.Blocks(m.p.MaxRows, m.p.MaxSeqs, m.p.MaxRows)
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// phases goes through the table of phases.
+func (s *step) phases() {
+	m := s.m
+	table := s.variable("phases")
+	end := s.to(wide, "add.s64", table, fmt.Sprint(8*phaseFields*len(m.p.Phases)))
+	stamp := s.reg(wide)
+	s.op("mad.wide.u32 %s, %s, 8, %s", stamp, s.block, s.trace)
+	head, next := s.label("phase"), s.label("next")
+	s.at(head)
+	s.stamp(stamp)
+	least := s.to(wide, "ld.global.nc.b64", field(table, 8*phaseMinRows))
+	few := s.to(truth, "setp.lt.s64", s.to(wide, "cvt.s64.s32", s.rows), least)
+	s.op("@%s bra.uni %s", few, next)
+	s.note("this worker's tiles of the phase's launches")
+	s.mine(s.portion(table), s.call)
+	last := s.to(truth, "setp.eq.s64", s.to(wide, "add.s64", table, fmt.Sprint(8*phaseFields)), end)
+	s.op("@%s bra.uni %s", last, next)
+	s.barrier(func() { s.ahead(table, end) })
+	s.at(next)
+	s.op("add.s64 %s, %s, %d", table, table, 8*phaseFields)
+	again := s.to(truth, "setp.lt.s64", table, end)
+	s.op("@%s bra.uni %s", again, head)
+	s.stamp(stamp)
+}
+
+// variable is the address of one of the module's tables.
+func (s *step) variable(name string) string {
+	return s.to(wide, "mov.u64", s.m.prefix+"_"+name)
+}
+
+// stamp writes the time into the trace, if there is one: a row of all blocks for each phase.
+func (s *step) stamp(at string) {
+	over := s.label("over")
+	none := s.to(truth, "setp.eq.s64", s.trace, "0")
+	s.op("@%s bra.uni %s", none, over)
+	other := s.to(truth, "setp.ne.s32", s.tid, "0")
+	now := s.to(wide, "mov.u64", "%globaltimer")
+	s.op("@!%s st.global.b64 [%s], %s", other, at, now)
+	s.op("mad.wide.u32 %s, %s, 8, %s", at, s.blocks, at)
+	s.at(over)
+}
+
+// portion is the launches of a phase, and which of their tiles are a worker's.
+type portion struct {
+	start, end string // launches
+	lo, hi     string // tiles, counted over all launches
+	total      string
+}
+
+// portion finds this worker's share of the phase at table: of all the tiles of its launches, one after another, worker w has those from total*w/workers on.
+func (s *step) portion(table string) portion {
+	var p portion
+	first := s.to(wide, "ld.global.nc.b64", field(table, 8*phaseFirst))
+	after := s.to(wide, "ld.global.nc.b64", field(table, 8*(phaseFields+phaseFirst)))
+	p.start = s.to(wide, "mad.lo.s64", first, fmt.Sprint(8*launchFields), s.variable("launches"))
+	p.end = s.to(wide, "mad.lo.s64", after, fmt.Sprint(8*launchFields), s.variable("launches"))
+	p.total = s.to(s.count, "mov."+s.count.bits(), "0")
+	s.launches(p.start, p.end, func(launch string) {
+		s.op("add.%s %s, %s, %s", signed(s.count), p.total, p.total, s.counted(s.tiles(launch)))
+	})
+	bits := strings.TrimPrefix(signed(s.count), "s")
+	share := func(w string) string {
+		return s.to(s.count, "div.u"+bits, s.to(s.count, "mul.lo.s"+bits, p.total, s.counted(w)), s.counted(s.workers))
+	}
+	p.lo, p.hi = share(s.worker), share(s.to(word, "add.s32", s.worker, "1"))
+	return p
+}
+
+// counted is a 32-bit number among numbers of tiles.
+func (s *step) counted(x string) string {
+	if s.count == wide {
+		return s.to(wide, "cvt.u64.u32", x)
+	}
+	return x
+}
+
+// mine runs body for each launch of which this worker has tiles, those from a to b-1.
+func (s *step) mine(p portion, body func(launch, a, b string)) {
+	typ := signed(s.count)
+	s.launches(p.start, p.end, func(launch string) {
+		tiles := s.counted(s.tiles(launch))
+		a, b := s.to(s.count, "max."+typ, p.lo, "0"), s.to(s.count, "min."+typ, p.hi, tiles)
+		over := s.label("over")
+		none := s.to(truth, "setp.ge."+typ, a, b)
+		s.op("@%s bra.uni %s", none, over)
+		if s.count == wide {
+			a, b = s.to(word, "cvt.u32.u64", a), s.to(word, "cvt.u32.u64", b)
+		}
+		body(launch, a, b)
+		s.at(over)
+		s.op("sub.%s %s, %s, %s", typ, p.lo, p.lo, tiles)
+		s.op("sub.%s %s, %s, %s", typ, p.hi, p.hi, tiles)
+	})
+}
+
+// launches runs body for each launch of a phase, of which there is at least one.
+func (s *step) launches(start, end string, body func(launch string)) {
+	launch, head := s.to(wide, "mov.b64", start), s.label("launch")
+	s.at(head)
+	body(launch)
+	s.op("add.s64 %s, %s, %d", launch, launch, 8*launchFields)
+	again := s.to(truth, "setp.lt.s64", launch, end)
+	s.op("@%s bra.uni %s", again, head)
+}
+
+// tiles is how many tiles a launch has: panels * ceil(count / block). See spmd.Grid.
+func (s *step) tiles(launch string) string {
+	get := func(f int64) string { return s.to(word, "ld.global.nc.b32", field(launch, 8*f)) }
+	by, block, panels := get(launchBy), get(launchBlock), get(launchPanels)
+	count := "1"
+	for _, c := range []struct {
+		by spmd.GridBy
+		n  string
+	}{{spmd.ByRowBlocks, s.rows}, {spmd.BySeqs, s.seqs}, {spmd.ByOutBlocks, s.outs}} {
+		count = s.to(word, "selp.b32", c.n, count, s.to(truth, "setp.eq.s32", by, fmt.Sprint(int64(c.by))))
+	}
+	up := s.to(word, "add.s32", s.to(word, "sub.s32", count, "1"), block)
+	return s.to(word, "mul.lo.s32", panels, s.to(word, "div.u32", up, block))
+}
+
+// call runs tiles lo..hi-1 of a launch's kernel.
+func (s *step) call(launch, lo, hi string) {
+	m := s.m
+	kernel := s.to(word, "ld.global.nc.b32", field(launch, 8*launchKernel))
+	first := s.to(wide, "ld.global.nc.b64", field(launch, 8*launchArgs))
+	args := s.to(wide, "mad.lo.s64", first, "8", s.variable("args"))
+	list, called := s.label("kernels"), s.label("called")
+	labels := make([]string, len(m.p.Kernels))
+	for i := range labels {
+		labels[i] = s.label("k")
+	}
+	s.b.WriteString(list + ": .branchtargets " + strings.Join(labels, ", ") + ";\n")
+	s.op("brx.idx.uni %s, %s", kernel, list)
+	for i, l := range labels {
+		s.at(l)
+		s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, s.team, s.shared)
+		if i+1 < len(labels) {
+			s.op("bra.uni %s", called)
+		}
+	}
+	s.at(called)
+}
+
+// barrier lets all blocks meet. Block 0 adds 2^31 - (blocks - 1) to a counter, every other block 1: the topmost bit turns when the last one has come,
+// and the lower bits are 0 again. The counter need not be reset, between steps neither. What is to be done meanwhile is done between arriving and waiting.
+func (s *step) barrier(meanwhile func()) {
+	s.note("grid barrier: what any block wrote before, all blocks see behind it")
+	arrived, over, spin := s.label("arrived"), s.label("over"), s.label("spin")
+	s.op("bar.sync 0")
+	other := s.to(truth, "setp.ne.s32", s.tid, "0")
+	before := s.to(word, "mov.b32", "0")
+	s.op("@%s bra %s", other, arrived)
+	last := s.to(word, "sub.s32", s.to(word, "mov.b32", "0x80000001"), s.blocks)
+	add := s.to(word, "selp.b32", last, "1", s.to(truth, "setp.eq.s32", s.block, "0"))
+	s.op("atom.add.release.gpu.global.u32 %s, %s, %s", before, field(s.ctx, ctxArrived), add)
+	s.at(arrived)
+	s.op("bar.warp.sync 0xffffffff")
+	meanwhile()
+	s.op("@%s bra %s", other, over)
+	s.at(spin)
+	now := s.to(word, "ld.acquire.gpu.global.u32", field(s.ctx, ctxArrived))
+	same := s.to(truth, "setp.ge.s32", s.to(word, "xor.b32", before, now), "0")
+	s.op("@%s bra %s", same, spin)
+	s.at(over)
+	s.op("bar.sync 0")
+}
