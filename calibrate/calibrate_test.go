@@ -62,7 +62,7 @@ func prepare(t *testing.T, model, schemeName string) *prepared {
 		t.Fatal(err)
 	}
 	p := &prepared{graph: m}
-	if p.Temporary, err = compile.OpenGraph(context.Background(), m, compile.TemporaryOptions{Threads: 2}); err != nil {
+	if p.Temporary, err = compile.OpenGraph(context.Background(), m, compile.TemporaryOptions{Threads: 1}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

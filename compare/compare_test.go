@@ -21,7 +21,7 @@ func open(t *testing.T, model, scheme string) *runtime.Model {
 	if _, err := compile.Run(context.Background(), o); err != nil {
 		t.Fatal(err)
 	}
-	m, err := runtime.Open(dir, runtime.Options{Threads: 2})
+	m, err := runtime.Open(dir, runtime.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type Calibration struct {
 	Save        string // calibration file that is written, and gone on with if it is there; empty: none
 	Samples     int    // sequences; 0: the scheme's, or 512
 	Length      int    // tokens of each; 0: the scheme's, or 512
-	GPTQSamples int    // sequences for the second moments that 4-bit weights need; 0: 128
+	GPTQSamples int    // sequences for the second moments that 4-bit weights need; 0: see calibrate.Grams
 	Threads     int    // 0: as many as the process may use
 }
 

@@ -8,6 +8,12 @@ mkdir -p build
 
 SSMC_NEED_LLC=$(scripts/setup-tools.sh)
 export SSMC_NEED_LLC
+if SSMC_PTXAS=$(scripts/setup-ptxas.sh); then
+	export SSMC_PTXAS
+else
+	unset SSMC_PTXAS
+	echo "test: without ptxas no PTX is assembled; the emulator runs it all the same" >&2
+fi
 echo "== gofmt"
 scripts/fmt-check.sh
 echo "== go vet ./..."

@@ -11,6 +11,7 @@ import (
 	"github.com/ssmc/ssmc/compare"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/ir"
+	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
 )
 
@@ -39,9 +40,12 @@ type Step struct {
 // Mix searches between two schemes with the same rotations: it starts with the base and stores layers as the smaller one does, greedily by divergence
 // per byte saved, and writes the scheme that it ends with. What layers cost together is measured, as errors of several layers do not simply add up.
 func Mix(ctx context.Context, s *compile.Scaled, smaller *quant.Scheme, name string, b Budget, o Options) (*Mixed, *quant.SchemeFile, error) {
-	r := &mixer{run: &run{Scaled: s, Options: o, ctx: ctx, study: &Study{}}, smaller: smaller, name: name}
+	r := &mixer{run: &run{Scaled: s, Options: o, ctx: ctx, study: &Study{}}, smaller: smaller, name: name, known: map[string]measured{}}
 	defer r.close()
 	if err := r.begin(); err != nil {
+		return nil, nil, err
+	}
+	if err := r.reachable(b); err != nil {
 		return nil, nil, err
 	}
 	base, err := r.measure(nil)
@@ -77,7 +81,8 @@ type mixer struct {
 	*run
 	smaller *quant.Scheme
 	name    string
-	n       int // layers
+	n       int                 // layers
+	known   map[string]measured // by the smaller layers
 }
 
 // measured is a scheme's distance from the float model, and its size.
@@ -120,9 +125,6 @@ func (r *mixer) choose(m *Mixed, b Budget) error {
 		for n = 0; n < len(m.Order) && m.Base-saved > b.Bytes; n++ {
 			saved += m.Order[n].Saved
 		}
-		if m.Base-saved > b.Bytes {
-			return fmt.Errorf("with all layers as scheme %s has them the weights have %d bytes, more than %d", r.smaller.Name, m.Base-saved, b.Bytes)
-		}
 	}
 	if b.KL > 0 { // the most layers that stay within it: the divergence grows with their number
 		fits := sort.Search(n, func(i int) bool {
@@ -142,25 +144,55 @@ func (r *mixer) choose(m *Mixed, b Budget) error {
 	return nil
 }
 
-// measure compiles the base with some layers as the smaller scheme has them.
+// stored is the base with some layers as the smaller scheme has them.
+func (r *mixer) stored(layers []int) (*quant.Scheme, *passes.Scales, *ir.Module, error) {
+	s, err := r.Base.parse(r.file(layers))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	scales, err := r.ScalesOf(s)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err := r.Quantized(s, scales, nil)
+	return s, scales, m, err
+}
+
+// measure compiles it and compares.
 func (r *mixer) measure(layers []int) (measured, error) {
 	if err := r.ctx.Err(); err != nil {
 		return measured{}, err
 	}
-	s, err := r.Base.parse(r.file(layers))
-	if err != nil {
-		return measured{}, err
+	key := fmt.Sprint(layers)
+	if d, ok := r.known[key]; ok {
+		return d, nil
 	}
-	scales, err := r.ScalesOf(s)
-	if err != nil {
-		return measured{}, err
-	}
-	m, err := r.Quantized(s, scales, nil)
+	s, scales, m, err := r.stored(layers)
 	if err != nil {
 		return measured{}, err
 	}
 	d, _, err := r.against(s, scales, nil)
-	return measured{d, weightBytes(m)}, err
+	if err != nil {
+		return measured{}, err
+	}
+	r.known[key] = measured{d, weightBytes(m)}
+	return r.known[key], nil
+}
+
+// reachable says whether the weights can be made as small as a budget has them.
+func (r *mixer) reachable(b Budget) error {
+	all := make([]int, r.n)
+	for i := range all {
+		all[i] = i
+	}
+	_, _, m, err := r.stored(all)
+	if err != nil {
+		return err
+	}
+	if n := weightBytes(m); b.Bytes > 0 && n > b.Bytes {
+		return fmt.Errorf("with all layers as scheme %s has them the weights have %d bytes, more than %d", r.smaller.Name, n, b.Bytes)
+	}
+	return nil
 }
 
 func weightBytes(m *ir.Module) int64 {

@@ -41,8 +41,12 @@ func inspectArtifact(t *terminal, dir string, asJSON bool) error {
 	if asJSON {
 		return printJSON(t, m)
 	}
+	by := m.Tool
+	if m.Target.GPU == nil {
+		by += ", llc " + m.Target.LLVM + ", " + m.Target.Linker
+	}
 	rows := [][]string{
-		{"compiled by", m.Tool + ", llc " + m.Target.LLVM + ", " + m.Target.Linker},
+		{"compiled by", by},
 		{"model", fmt.Sprintf("%s, %d parameters, vocabulary %d, begin %d, end %v", m.Model.Family, m.Model.Parameters, m.Model.Vocab, m.Model.BOS, m.Model.EOS)},
 		{"target", m.Target.Name},
 		{"entry points", fmt.Sprintf("%s_step and others, ABI %d", m.Entry.Prefix, m.Entry.ABI)},

@@ -24,7 +24,7 @@ func quantizationFlags(c *command, o *compile.Options) {
 func calibrationFlags(g *group, o *compile.Options) {
 	g.IntVar(&o.Samples, "samples", 0, "`sequences` of the text that are run; 0: what the scheme says, usually 512")
 	g.IntVar(&o.Length, "length", 0, "`tokens` of each; 0: what the scheme says, usually 512")
-	g.IntVar(&o.GPTQSamples, "gptq-samples", 0, "`sequences` that the codes of 4-bit weights are chosen by; 0: 128")
+	g.IntVar(&o.GPTQSamples, "gptq-samples", 0, "`sequences` that the codes of 4-bit weights are chosen by; 0: so many that there are 16 tokens for each channel, at most 128")
 	g.IntVar(&o.Calibration.Threads, "calibration-threads", 0, "`threads` of calibration; 0: as many as the process may use")
 }
 

@@ -46,16 +46,21 @@ func (x *transform) run(k *code, load func(col *spmd.Value) *spmd.Value) {
 	for s := int64(1); s < min(w, length); s *= 2 {
 		masks[s] = k.Shl(k.And(k.Lane(), k.I32(int32(s))), 31-log2(s)) // the sign bit of each pair's upper lane
 	}
-	k.For(k.I(0), k.I(x.n), w, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		v := load(col)
-		if x.signs != nil && !x.back {
-			v = x.flip(k, v, col)
+	batches(k.Builder, 0, roundUp(x.n, w), w, func(at *spmd.Value, offs []int64) {
+		vs := make([]*spmd.Value, len(offs))
+		for i, off := range offs {
+			vs[i] = load(k.Add(at, k.I(off)))
 		}
-		for s := int64(1); s < min(w, length); s *= 2 {
-			v = k.Add(k.Swap(v, s), k.Bitcast(k.Xor(k.Bitcast(v), masks[s])))
+		for i, off := range offs {
+			v, col := vs[i], k.Add(at, k.I(off))
+			if x.signs != nil && !x.back {
+				v = x.flip(k, v, col)
+			}
+			for s := int64(1); s < min(w, length); s *= 2 {
+				v = k.Add(k.Swap(v, s), k.Bitcast(k.Xor(k.Bitcast(v), masks[s])))
+			}
+			k.StoreV(x.buf, col, 0, v)
 		}
-		k.StoreV(x.buf, col, 0, v)
-		return nil
 	})
 	for s := w; s < length; s *= 2 {
 		x.stage(k, k.I(0), x.n, s)

@@ -9,6 +9,35 @@ import (
 // vecs is how many varying values cover n columns; n is a multiple of 16 or less than the lanes.
 func vecs(b *spmd.Builder, n int64) int { return int(max(1, n/int64(b.Target.Lanes))) }
 
+// roomy says that a target has so many registers that loads may be done long before they are wanted, and stores long after: on a GPU, where nothing else
+// hides the time that a load takes, and where a load is not moved over a store.
+func roomy(t spmd.Target) bool { return t.Registers >= 128 }
+
+// batches runs body for lo, lo+step, ... below hi, many steps at once where the target is roomy: body gets where they begin and how far behind that each is.
+func batches(b *spmd.Builder, lo, hi, step int64, body func(at *spmd.Value, offs []int64)) {
+	batch := int64(1)
+	if roomy(b.Target) {
+		batch = 8
+	}
+	for ; lo < hi; batch = 1 {
+		end := lo + (hi-lo)/(batch*step)*batch*step
+		if batch == 1 {
+			end = hi
+		}
+		if lo < end {
+			offs := make([]int64, batch)
+			for i := range offs {
+				offs[i] = int64(i) * step
+			}
+			b.For(b.I(lo), b.I(end), batch*step, nil, func(at *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+				body(at, offs)
+				return nil
+			})
+		}
+		lo = end
+	}
+}
+
 // accumulators is how many varying values a register block may hold, beside the operands.
 func accumulators(t spmd.Target) int {
 	if t.Registers >= 32 {

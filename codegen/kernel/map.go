@@ -248,36 +248,41 @@ func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 
 // columns stores vs at the columns lo..lo+n-1 of a row.
 func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, after func(p *point) *spmd.Value, vs []*ir.Value) {
-	w := int64(k.Target.Lanes)
-	m.each(k, lo, n, func(col *spmd.Value, count *spmd.Value) {
-		for off := int64(0); off < k.sixteen(); off += w {
-			p := m.point(k, row, col, off, fetch)
-			if count != nil {
-				p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
+	w, step := int64(k.Target.Lanes), k.sixteen()
+	some := func(col *spmd.Value, offs []int64, count *spmd.Value) {
+		var ps []*point
+		for _, from := range offs {
+			for off := from; off < from+step; off += w {
+				p := m.point(k, row, col, off, fetch)
+				if count != nil {
+					p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
+				}
+				if after != nil {
+					p.vals[m.norm.Results[0]] = after(p)
+				}
+				if !roomy(k.Target) {
+					k.putAll(p, vs)
+					continue
+				}
+				for _, v := range vs {
+					k.eval(p, v)
+				}
+				ps = append(ps, p)
 			}
-			if after != nil {
-				p.vals[m.norm.Results[0]] = after(p)
-			}
+		}
+		for _, p := range ps {
 			k.putAll(p, vs)
 		}
-	})
+	}
+	whole := n / step * step
+	batches(k.Builder, lo, lo+whole, step, func(col *spmd.Value, offs []int64) { some(col, offs, nil) })
+	if n > whole {
+		some(k.I(lo+whole), []int64{0}, k.I(n-whole))
+	}
 }
 
 // sixteen is the step of loops over columns: what the sums across lanes take in, or all lanes where there are more.
 func (k *code) sixteen() int64 { return max(16, int64(k.Target.Lanes)) }
-
-// each runs body for columns lo.. in steps of sixteen; count is how many of a last, partial step are meant, nil for whole ones.
-func (m *rowMap) each(k *code, lo, n int64, body func(col, count *spmd.Value)) {
-	step := k.sixteen()
-	whole := n / step * step
-	k.For(k.I(lo), k.I(lo+whole), step, nil, func(col *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		body(col, nil)
-		return nil
-	})
-	if n > whole {
-		body(k.I(lo+whole), k.I(n-whole))
-	}
-}
 
 func (m *rowMap) point(k *code, row, col *spmd.Value, off int64, fetch func(*spmd.Value, int64) *spmd.Value) *point {
 	p := &point{row: row, col: col, off: off, vals: map[*ir.Value]*spmd.Value{}}
@@ -343,25 +348,52 @@ func (m *rowMap) sum(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Val
 	for i := range acc {
 		acc[i] = k.Splat(k.F(0))
 	}
-	step := func(col *spmd.Value, c []*spmd.Value, count int64) []*spmd.Value {
+	// some folds count columns, sixteen at a time; of many, all are read first and stored last.
+	some := func(col *spmd.Value, c []*spmd.Value, count int64) []*spmd.Value {
 		c = append([]*spmd.Value(nil), c...)
-		for i := range c {
-			off := int64(i) * w
-			p := m.point(k, row, col, off, fetch)
+		var ps []*point
+		for at := int64(0); at < count; at += 16 {
+			for i := range c {
+				ps = append(ps, m.point(k, row, col, at+int64(i)*w, fetch))
+			}
+		}
+		if count > 16 {
+			for _, p := range ps {
+				k.eval(p, m.norm.Args[0])
+			}
+		}
+		for j, p := range ps {
+			i := j % len(c)
 			x := k.eval(p, m.norm.Args[0])
-			k.putAll(p, first)
+			if count <= 16 {
+				k.putAll(p, first)
+			}
 			sum := add(x, c[i])
-			if count < off+w { // lanes behind the last column keep their sum
-				sum = k.Select(k.Cmp(spmd.LT, k.Lane(), k.I32(int32(count-off))), sum, c[i])
+			if left := min(16, count-int64(j/len(c))*16); left < int64(i+1)*w { // lanes behind the last column keep their sum
+				sum = k.Select(k.Cmp(spmd.LT, k.Lane(), k.I32(int32(left-int64(i)*w))), sum, c[i])
 			}
 			c[i] = sum
 		}
+		if count > 16 {
+			for _, p := range ps {
+				k.putAll(p, first)
+			}
+		}
 		return c
 	}
-	whole := n / 16 * 16
-	acc = k.For(k.I(lo), k.I(lo+whole), 16, acc, func(col *spmd.Value, c []*spmd.Value) []*spmd.Value { return step(col, c, 16) })
-	if n > whole {
-		acc = step(k.I(lo+whole), acc, n-whole)
+	step := int64(16)
+	if roomy(k.Target) {
+		step = 128
+	}
+	for at := int64(0); at < n; step = 16 {
+		if step = min(step, n-at); step < 16 { // the last ones
+			acc = some(k.I(lo+at), acc, step)
+			break
+		}
+		step = step / 16 * 16
+		whole := (n - at) / step * step
+		acc = k.For(k.I(lo+at), k.I(lo+at+whole), step, acc, func(col *spmd.Value, c []*spmd.Value) []*spmd.Value { return some(col, c, step) })
+		at += whole
 	}
 	return k.ReduceAdd(acc...)
 }

@@ -258,14 +258,33 @@ func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, d
 	const together = 4 // states whose decays are made side by side
 	step := func(n *spmd.Value, y *spmd.Value, count int64) *spmd.Value {
 		base := k.Add(k.Mul(n, k.I(pad)), lane)
+		at := k.Add(first, n)
+		read := func(i int64) [3]*spmd.Value {
+			return [3]*spmd.Value{k.LoadV(past, base, i*pad), r.b.one(k, b, at, i), r.c.one(k, c, at, i)}
+		}
+		var early [][3]*spmd.Value
+		if roomy(k.Target) {
+			for i := range count {
+				early = append(early, read(i))
+			}
+		}
+		var late []*spmd.Value
 		for i := int64(0); i < count; {
 			a := decays(n, i, min(count-i, together))
 			for _, a := range a {
-				h := k.FMA(a, k.LoadV(past, base, i*pad), k.Mul(du, r.b.one(k, b, k.Add(first, n), i)))
-				k.StoreV(past, base, i*pad, h)
-				y = k.FMA(r.c.one(k, c, k.Add(first, n), i), h, y)
+				if early != nil {
+					late = append(late, k.FMA(a, early[i][0], k.Mul(du, early[i][1])))
+					y = k.FMA(early[i][2], late[i], y)
+				} else {
+					h := k.FMA(a, k.LoadV(past, base, i*pad), k.Mul(du, r.b.one(k, b, at, i)))
+					k.StoreV(past, base, i*pad, h)
+					y = k.FMA(r.c.one(k, c, at, i), h, y)
+				}
 				i++
 			}
+		}
+		for i, h := range late {
+			k.StoreV(past, base, int64(i)*pad, h)
 		}
 		return y
 	}

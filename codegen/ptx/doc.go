@@ -21,6 +21,17 @@
 // Kernels are called by call.uni from a brx.idx.uni on the launch's kernel number. Parameters of a .func are registers: (.reg .b64 %ctx, .reg
 // .b64 %args, .reg .b32 %lo, .reg .b32 %hi, .reg .b64 %team, .reg .b32 %shared), and so are the arguments; nothing is returned.
 //
+// # Files
+//
+//	module.go, tables.go   what stands in a module, and the program as tables
+//	merge.go               kernels that differ in constants alone are one
+//	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
+//	ahead.go               weights that are asked for before they are wanted
+//	kernel.go, ops.go, memory.go, vector.go, mma.go   a kernel's function
+//	ranges.go, linear.go   what is known of indices: their bounds, and how they are made up
+//	order.go               where the lanes of a warp must meet
+//	ptxas.go               the assembler, which checks what was printed
+//
 // # Instructions
 //
 // What is emitted, and so what codegen/ptx/emu has to run. T is a register of any type listed, [a] is [register] or [register+constant] or
