@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ssmc/ssmc/compare"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
@@ -20,11 +21,19 @@ var candidates = [...]quant.Observer{
 	{Kind: quant.MSE},
 }
 
+// Found is what a search for percentiles found.
+type Found struct {
+	Choices []Choice         `json:"choices"`
+	Before  compare.Distance `json:"before"` // of the scheme that was begun with
+	After   compare.Distance `json:"after"`
+}
+
 // Choice is what a search found for one layer.
 type Choice struct {
 	Layer int     `json:"layer"`
 	Tried []Trial `json:"tried"`
 	Best  int     `json:"best"` // of Tried
+	Kept  bool    `json:"kept"` // the predictions came nearer to the float model's with it
 }
 
 // Trial is one observer in one layer.
@@ -36,7 +45,10 @@ type Trial struct {
 }
 
 // Percentiles looks for the observer of ssm.u in each layer that changes the layer's output least, and writes the scheme that has them.
-func Percentiles(ctx context.Context, s *compile.Scaled, name string, o Options) ([]Choice, *quant.SchemeFile, error) {
+//
+// A layer is tried on a few hundred tokens, in which a rare large value may not occur. So a change is only kept if it brings the predictions of the whole
+// model nearer to the float model's, on all windows.
+func Percentiles(ctx context.Context, s *compile.Scaled, name string, o Options) (*Found, *quant.SchemeFile, error) {
 	if o.Rows == 0 {
 		o.Rows = 256
 	}
@@ -45,7 +57,7 @@ func Percentiles(ctx context.Context, s *compile.Scaled, name string, o Options)
 	if err := r.prepare(); err != nil {
 		return nil, nil, err
 	}
-	var list []Choice
+	f := &Found{}
 	for i, p := range r.parts {
 		r.stage("percentiles", i, len(r.parts))
 		at := slices.IndexFunc(s.Points, func(pt passes.Point) bool { return pt.Layer == i && pt.Role == quant.SSMU && pt.Scales == 1 })
@@ -60,15 +72,51 @@ func Percentiles(ctx context.Context, s *compile.Scaled, name string, o Options)
 		if err != nil {
 			return nil, nil, err
 		}
-		list = append(list, c)
+		f.Choices = append(f.Choices, c)
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
 	}
-	if len(list) == 0 {
+	if len(f.Choices) == 0 {
 		return nil, nil, fmt.Errorf("scheme %s stores ssm.u of no layer as codes with one scale: there is nothing to search", s.Scheme.Name)
 	}
-	return list, o.Base.withObservers(name, list), nil
+	if err := r.keep(f, name); err != nil {
+		return nil, nil, err
+	}
+	return f, o.Base.withObservers(name, f.Choices), nil
+}
+
+// keep tries the changes one after another in the whole model.
+func (r *run) keep(f *Found, name string) error {
+	var err error
+	if f.Before, _, err = r.against(r.Scheme, nil, nil); err != nil {
+		return err
+	}
+	f.After = f.Before
+	for i := range f.Choices {
+		c := &f.Choices[i]
+		if c.Tried[c.Best].kind == r.Scheme.Value(quant.SSMU, c.Layer).Observe {
+			continue
+		}
+		r.stage("the whole model with it", i, len(f.Choices))
+		c.Kept = true
+		s, err := r.Base.parse(r.Base.withObservers(name, f.Choices))
+		if err != nil {
+			return err
+		}
+		scales, err := r.ScalesOf(s)
+		if err != nil {
+			return err
+		}
+		d, _, err := r.against(s, scales, nil)
+		if err != nil {
+			return err
+		}
+		if c.Kept = d.KL < f.After.KL; c.Kept {
+			f.After = d
+		}
+	}
+	return nil
 }
 
 // percentile tries the candidates in one layer.
@@ -96,13 +144,13 @@ func (r *run) percentile(p *part, pt *passes.Point, out []float32) (Choice, erro
 	return c, nil
 }
 
-// withObservers is a scheme file with what was found: layers that want the same stand together.
+// withObservers is a scheme file with what was found and kept: layers that want the same stand together.
 func (b Base) withObservers(name string, list []Choice) *quant.SchemeFile {
 	f := &quant.SchemeFile{Scheme: name, Extends: b.extends()}
 	for _, o := range candidates {
 		var found []int
 		for _, c := range list {
-			if c.Tried[c.Best].kind == o {
+			if c.Kept && c.Tried[c.Best].kind == o {
 				found = append(found, c.Layer)
 			}
 		}

@@ -119,27 +119,35 @@ func checkPage(t *testing.T, s *sensitivity.Study) {
 	}
 }
 
-// What a search writes is a scheme, and it is not worse by the search's own measure.
+// What a search writes is a scheme, and it is not worse by the search's own measures.
 func TestPercentiles(t *testing.T) {
 	s := scaled(t, "w8a8")
-	choices, file, err := sensitivity.Percentiles(context.Background(), s, "found", options(t, "w8a8"))
+	found, file, err := sensitivity.Percentiles(context.Background(), s, "found", options(t, "w8a8"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(choices) != 6 {
-		t.Fatalf("%d layers", len(choices))
+	if len(found.Choices) != 6 || found.After.KL > found.Before.KL {
+		t.Fatalf("%d layers, %+v after %+v", len(found.Choices), found.After, found.Before)
 	}
-	scheme := parsed(t, file)
-	for _, c := range choices {
+	scheme, kept := parsed(t, file), 0
+	for _, c := range found.Choices {
 		for _, x := range c.Tried {
 			if x.Output > c.Tried[c.Best].Output {
 				t.Errorf("layer %d: %+v is better than %+v", c.Layer, x, c.Tried[c.Best])
 			}
 		}
-		got, err := scheme.Value(quant.SSMU, c.Layer).Observe.MarshalJSON()
-		if err != nil || string(got) != c.Tried[c.Best].Observer {
-			t.Errorf("layer %d: the scheme observes by %s, found %s (%v)", c.Layer, got, c.Tried[c.Best].Observer, err)
+		want := `{"percentile":0.99999}`
+		if c.Kept {
+			want = c.Tried[c.Best].Observer
+			kept++
 		}
+		got, err := scheme.Value(quant.SSMU, c.Layer).Observe.MarshalJSON()
+		if err != nil || string(got) != want {
+			t.Errorf("layer %d: the scheme observes by %s, want %s (%v)", c.Layer, got, want, err)
+		}
+	}
+	if (kept > 0) != (found.After.KL < found.Before.KL) {
+		t.Errorf("%d changes were kept: %+v after %+v", kept, found.After, found.Before)
 	}
 	if _, _, err := sensitivity.Percentiles(context.Background(), scaled(t, "w8a16"), "found", options(t, "w8a16")); err == nil {
 		t.Error("a scheme without codes of ssm.u is searched")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/calibrate"
+	"github.com/ssmc/ssmc/compare"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/quant"
 	"github.com/ssmc/ssmc/sensitivity"
@@ -27,7 +28,7 @@ type searchFlags struct {
 func searchCommand() *command {
 	c := &command{
 		about: `Searches for a scheme and writes it as a file that compile takes.
-percentile: the observer of ssm.u in each layer (amax, percentiles, mse) that changes what the layer gives least.
+percentile: the observer of ssm.u in each layer (amax, percentiles, mse) that changes what the layer gives least, kept if the predictions come nearer.
 mixed: layers are stored as a smaller scheme has them, those first that cost the least divergence for each byte saved, until the weights fit into --max-bytes
 or the mean KL reaches --max-kl. The text is one that the calibration is not of.`,
 		examples: []string{
@@ -93,14 +94,14 @@ func (s *searchFlags) search(ctx context.Context, t *terminal, kind, model strin
 	}
 	name := strings.TrimSuffix(filepath.Base(s.output), filepath.Ext(s.output))
 	if kind == "percentile" {
-		choices, file, err := sensitivity.Percentiles(ctx, scaled, name, o)
+		found, file, err := sensitivity.Percentiles(ctx, scaled, name, o)
 		if err == nil {
 			err = s.write(file)
 		}
 		if err != nil {
 			return err
 		}
-		return s.showChoices(t, choices)
+		return s.showFound(t, found)
 	}
 	smaller, err := quant.LoadScheme(s.smaller)
 	if err != nil {
@@ -142,23 +143,33 @@ func (s *searchFlags) write(f *quant.SchemeFile) error {
 	return os.WriteFile(s.output, text, 0o666)
 }
 
-func (s *searchFlags) showChoices(t *terminal, list []sensitivity.Choice) error {
+func (s *searchFlags) showFound(t *terminal, f *sensitivity.Found) error {
 	if s.asJSON {
-		return printJSON(t, list)
+		return printJSON(t, f)
 	}
 	head := []string{"layer"}
-	for _, x := range list[0].Tried {
+	for _, x := range f.Choices[0].Tried {
 		head = append(head, x.Observer)
 	}
 	rows := [][]string{append(head, "best")}
-	for _, c := range list {
+	for _, c := range f.Choices {
 		row := []string{fmt.Sprint(c.Layer)}
 		for _, x := range c.Tried {
 			row = append(row, fmt.Sprintf("%.1f dB", x.Output))
 		}
-		rows = append(rows, append(row, c.Tried[c.Best].Observer))
+		best := c.Tried[c.Best].Observer
+		if c.Kept {
+			best += ", kept"
+		}
+		rows = append(rows, append(row, best))
 	}
-	return t.table(append(rows, []string{"written", s.output}))
+	rows = append(rows, []string{"before", distanceLine(f.Before)}, []string{"after", distanceLine(f.After)}, []string{"written", s.output})
+	return t.table(rows)
+}
+
+// distanceLine says in a line how far a model is from the float one.
+func distanceLine(d compare.Distance) string {
+	return fmt.Sprintf("KL mean %.6f, perplexity ratio %.5f, logits %.1f dB", d.KL, d.Ratio, d.SQNR)
 }
 
 func (s *searchFlags) showMixed(t *terminal, m *sensitivity.Mixed) error {
@@ -172,7 +183,7 @@ func (s *searchFlags) showMixed(t *terminal, m *sensitivity.Mixed) error {
 	rows = append(rows,
 		[]string{"smaller", fmt.Sprint(m.Smaller)},
 		[]string{"weights", fmt.Sprintf("%s, before %s", size(m.Bytes), size(m.Base))},
-		[]string{"found", fmt.Sprintf("KL mean %.6f, perplexity ratio %.5f, logits %.1f dB", m.Found.KL, m.Found.Ratio, m.Found.SQNR)},
+		[]string{"found", distanceLine(m.Found)},
 		[]string{"written", s.output})
 	return t.table(rows)
 }
