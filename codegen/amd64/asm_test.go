@@ -8,12 +8,13 @@ import (
 
 	"github.com/ssmc/ssmc/codegen/llvm"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // asmCase is a kernel, and what its innermost loop must be made of at each level: how many of each instruction, and no others than are listed.
 type asmCase struct {
 	name  string
-	build func(k *body)
+	build func(k *spmdtest.Body)
 	loop  map[string]map[string]int // by level: regular expression of an instruction, how often
 }
 
@@ -39,7 +40,7 @@ var asmCases = []asmCase{
 	},
 	{
 		name:  "bf16",
-		build: func(k *body) { asmWiden(k, spmd.BF16) },
+		build: func(k *spmdtest.Body) { asmWiden(k, spmd.BF16) },
 		loop: map[string]map[string]int{
 			"x86-64-v3": {`^vpmovzxwd .*\(%r.*, %ymm`: 1, `^vpslld \$16, %ymm`: 1, `^vfmadd\d+ps .*\(%r`: 1, loopControl: 4},
 			"x86-64-v4": {`^vpmovzxwd .*\(%r.*, %zmm`: 1, `^vpslld \$16, %zmm`: 1, `^vfmadd\d+ps .*\(%r`: 1, loopControl: 4},
@@ -47,7 +48,7 @@ var asmCases = []asmCase{
 	},
 	{
 		name:  "f16",
-		build: func(k *body) { asmWiden(k, spmd.F16) },
+		build: func(k *spmdtest.Body) { asmWiden(k, spmd.F16) },
 		loop: map[string]map[string]int{
 			"x86-64-v3": {`^vcvtph2ps .*\(%r.*, %ymm`: 1, `^vfmadd\d+ps .*\(%r`: 1, loopControl: 4},
 			"x86-64-v4": {`^vcvtph2ps .*\(%r.*, %zmm`: 1, `^vfmadd\d+ps .*\(%r`: 1, loopControl: 4},
@@ -71,7 +72,7 @@ var asmCases = []asmCase{
 	},
 	{
 		name:  "half_store",
-		build: func(k *body) { asmNarrow(k, spmd.F16) },
+		build: func(k *spmdtest.Body) { asmNarrow(k, spmd.F16) },
 		loop: map[string]map[string]int{
 			"x86-64-v3": {`^vmovups .*\(%r.*, %ymm`: 1, `^vcvtps2ph \$4, %ymm\d+, .*\(%r`: 1, loopControl: 4},
 			"x86-64-v4": {`^vmovups .*\(%r.*, %zmm`: 1, `^vcvtps2ph \$4, %zmm\d+, .*\(%r`: 1, loopControl: 4},
@@ -88,8 +89,8 @@ var asmCases = []asmCase{
 }
 
 // asmMatvec is one row times four vectors of columns.
-func asmMatvec(k *body) {
-	x, w, y := k.param(spmd.F32, spmd.Work, 0), k.param(spmd.F32, spmd.Weights, 0), k.param(spmd.F32, spmd.Work, 8192)
+func asmMatvec(k *spmdtest.Body) {
+	x, w, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(spmd.F32, spmd.Weights, 0), k.Arg(spmd.F32, spmd.Work, 8192)
 	lanes := int64(k.Target.Lanes)
 	panel := k.Offset(w, k.Mul(k.Tile(), k.I(64*768)))
 	zero := k.Splat(k.F(0))
@@ -107,8 +108,8 @@ func asmMatvec(k *body) {
 }
 
 // asmMatmul is six rows times two vectors of columns: twelve accumulators, two weights and a broadcast in sixteen registers.
-func asmMatmul(k *body) {
-	x, w, y := k.param(spmd.F32, spmd.Work, 0), k.param(spmd.F32, spmd.Weights, 0), k.param(spmd.F32, spmd.Work, 1<<16)
+func asmMatmul(k *spmdtest.Body) {
+	x, w, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(spmd.F32, spmd.Weights, 0), k.Arg(spmd.F32, spmd.Work, 1<<16)
 	const depth = 768
 	lanes := int64(k.Target.Lanes)
 	panel := k.Offset(w, k.Mul(k.Tile(), k.I(2*lanes*depth)))
@@ -138,15 +139,15 @@ func asmMatmul(k *body) {
 }
 
 // asmEach is a loop over whole vectors.
-func asmEach(k *body, f func(i *val)) {
+func asmEach(k *spmdtest.Body, f func(i *val)) {
 	k.For(k.I(0), k.I(1024), int64(k.Target.Lanes), nil, func(i *val, _ []*val) []*val {
 		f(i)
 		return nil
 	})
 }
 
-func asmWiden(k *body, e spmd.Elem) {
-	x, w, y := k.param(spmd.F32, spmd.Work, 0), k.param(e, spmd.Weights, 0), k.param(spmd.F32, spmd.Work, 8192)
+func asmWiden(k *spmdtest.Body, e spmd.Elem) {
+	x, w, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(e, spmd.Weights, 0), k.Arg(spmd.F32, spmd.Work, 8192)
 	zero := k.Splat(k.F(0))
 	acc := k.For(k.I(0), k.I(1024), int64(k.Target.Lanes), []*val{zero}, func(i *val, c []*val) []*val {
 		return []*val{k.FMA(k.LoadV(w, i, 0), k.LoadV(x, i, 0), c[0])}
@@ -154,26 +155,26 @@ func asmWiden(k *body, e spmd.Elem) {
 	k.StoreV(y, nil, 0, acc[0])
 }
 
-func asmClamp(k *body) {
-	x, y := k.param(spmd.F32, spmd.Work, 0), k.param(spmd.F32, spmd.Work, 8192)
+func asmClamp(k *spmdtest.Body) {
+	x, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(spmd.F32, spmd.Work, 8192)
 	asmEach(k, func(i *val) {
 		v := k.Max(k.Min(k.LoadV(x, i, 0), k.F(88)), k.F(-88))
 		k.StoreV(y, i, 0, k.ToF32(k.Round(v)))
 	})
 }
 
-func asmScale(k *body) {
-	x, y := k.param(spmd.F32, spmd.Work, 0), k.param(spmd.F32, spmd.Work, 8192)
+func asmScale(k *spmdtest.Body) {
+	x, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(spmd.F32, spmd.Work, 8192)
 	asmEach(k, func(i *val) { k.StoreV(y, i, 0, k.Mul(k.LoadV(x, i, 0), k.Load(x, nil, 0))) })
 }
 
-func asmNarrow(k *body, e spmd.Elem) {
-	x, y := k.param(spmd.F32, spmd.Work, 0), k.param(e, spmd.Work, 8192)
+func asmNarrow(k *spmdtest.Body, e spmd.Elem) {
+	x, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(e, spmd.Work, 8192)
 	asmEach(k, func(i *val) { k.StoreV(y, i, 0, k.LoadV(x, i, 0)) })
 }
 
-func asmMasked(k *body) {
-	x, y := k.param(spmd.F32, spmd.Work, 0), k.param(spmd.F32, spmd.Work, 8192)
+func asmMasked(k *spmdtest.Body) {
+	x, y := k.Arg(spmd.F32, spmd.Work, 0), k.Arg(spmd.F32, spmd.Work, 8192)
 	n := k.Rows()
 	asmEach(k, func(i *val) { k.StoreVN(y, i, 0, n, k.Add(k.LoadVN(x, i, 0, n), k.LoadV(x, i, 64))) })
 }
@@ -182,13 +183,13 @@ func asmMasked(k *body) {
 func TestAssembly(t *testing.T) { checkAssembly(t, Names(), asmCases) }
 
 func checkAssembly(t *testing.T, levels []string, cases []asmCase) {
-	text := emit(t, levels, func(t *testing.T, target spmd.Target) *spmd.Program {
-		d := newBed(t, target)
-		d.work, d.weights = make([]byte, 1<<18), make([]byte, 1<<20)
+	text := emit(t, levels, func(t testing.TB, target spmd.Target) *spmd.Program {
+		d := spmdtest.New(t, target)
+		d.Work, d.Weights = make([]byte, 1<<18), make([]byte, 1<<20)
 		for _, c := range cases {
-			d.kernel(c.name, one, c.build)
+			d.Kernel(c.name, spmdtest.One, c.build)
 		}
-		return d.done().p
+		return d.Done().Program
 	})
 	eachLLC(t, func(t *testing.T, tools *llvm.Tools) {
 		asm, err := tools.Asm(t.Context(), text, llvm.Options{})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ssmc/ssmc/codegen/llvm"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // dotShape is a register block of a product of bytes: so many rows by so many vectors of columns, in steps of unroll groups of four bytes.
@@ -23,13 +24,13 @@ func (s dotShape) String() string {
 }
 
 // build is a block of rows of depth bytes by one panel of columns.
-func (s dotShape) build(k *body, depth int64) {
-	x, w, y := k.param(spmd.I32, spmd.Work, 0), k.param(spmd.I32, spmd.Weights, 0), k.param(spmd.I32, spmd.Work, 1<<16)
+func (s dotShape) build(k *spmdtest.Body, depth int64) {
+	x, w, y := k.Arg(spmd.I32, spmd.Work, 0), k.Arg(spmd.I32, spmd.Weights, 0), k.Arg(spmd.I32, spmd.Work, 1<<16)
 	s.block(k, x, w, y, depth/4)
 }
 
 // block multiplies all rows of the step, some at a time.
-func (s dotShape) block(k *body, x, w, y *val, groups int64) {
+func (s dotShape) block(k *spmdtest.Body, x, w, y *val, groups int64) {
 	lanes := int64(k.Target.Lanes)
 	cols := s.vectors * lanes
 	words := groups
@@ -58,7 +59,7 @@ func (s dotShape) block(k *body, x, w, y *val, groups int64) {
 }
 
 // step is one group of four bytes of each row and column. Two groups of 4-bit weights share a word.
-func (s dotShape) step(k *body, first, w, g *val, u, groups, cols int64, acc []*val) {
+func (s dotShape) step(k *spmdtest.Body, first, w, g *val, u, groups, cols int64, acc []*val) {
 	cells := make([]*val, s.vectors)
 	for j := range cells {
 		off := int64(j) * int64(k.Target.Lanes)
@@ -121,14 +122,14 @@ func BenchmarkDot(b *testing.B) {
 		}
 		for _, s := range dotShapes {
 			b.Run(name+"/"+s.String(), func(b *testing.B) {
-				d := newBed(b, target)
-				d.work, d.weights = make([]byte, 1<<18), make([]byte, 1<<18)
-				d.p.MaxRows = 64
-				d.kernel("dot", spmd.Grid{Panels: tiles}, func(k *body) { s.build(k, depth) })
-				d.in.IDs = make([]int32, 24)
-				d.in.SeqStart, d.in.SeqSlot, d.in.OutRow = []int32{0, 24}, []int32{0}, nil
-				d.done()
-				text, err := Emit("model", testSHA, []Level{{name, d.p}})
+				d := spmdtest.New(b, target)
+				d.Work, d.Weights = make([]byte, 1<<18), make([]byte, 1<<18)
+				d.Program.MaxRows = 64
+				d.Kernel("dot", spmd.Grid{Panels: tiles}, func(k *spmdtest.Body) { s.build(k, depth) })
+				d.Input.IDs = make([]int32, 24)
+				d.Input.SeqStart, d.Input.SeqSlot, d.Input.OutRow = []int32{0, 24}, []int32{0}, nil
+				d.Done()
+				text, err := Emit("model", testSHA, []Level{{name, d.Program}})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -145,7 +146,7 @@ func BenchmarkDot(b *testing.B) {
 					b.Fatal(err)
 				}
 				lib := open(b, path, []string{name})
-				c, _ := d.context(b, 0, 1)
+				c, _ := stepContext(b, d, 0, 1)
 				best := time.Hour
 				for b.Loop() {
 					start := time.Now()

@@ -13,24 +13,25 @@ import (
 
 	"github.com/ssmc/ssmc/codegen/llvm"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // bedLevels is a program for all levels.
-func bedLevels(t *testing.T, make func(t *testing.T, target spmd.Target) *bed) (ls []Level) {
+func bedLevels(t *testing.T, make func(t testing.TB, target spmd.Target) *spmdtest.Bed) (ls []Level) {
 	t.Helper()
 	for _, name := range Names() {
 		target, err := Target(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ls = append(ls, Level{Name: name, Program: make(t, target).p})
+		ls = append(ls, Level{Name: name, Program: make(t, target).Program})
 	}
 	return ls
 }
 
 // TestSymbols wants the exported names of docs/abi.md, and nothing left to find elsewhere.
 func TestSymbols(t *testing.T) {
-	text, err := Emit("some_model2", testSHA, bedLevels(t, spacesBed))
+	text, err := Emit("some_model2", testSHA, bedLevels(t, spmdtest.Spaces))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +71,11 @@ func TestSymbols(t *testing.T) {
 
 // TestSameBytes builds and emits a program twice.
 func TestSameBytes(t *testing.T) {
-	first, err := Emit("model", testSHA, bedLevels(t, spacesBed))
+	first, err := Emit("model", testSHA, bedLevels(t, spmdtest.Spaces))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Emit("model", testSHA, bedLevels(t, spacesBed))
+	second, err := Emit("model", testSHA, bedLevels(t, spmdtest.Spaces))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,9 +86,9 @@ func TestSameBytes(t *testing.T) {
 
 // TestEmitErrors wants each mistake named, and all of them at once.
 func TestEmitErrors(t *testing.T) {
-	levels := bedLevels(t, chainBed)
+	levels := bedLevels(t, chainOf)
 	change := func(f func(ls []Level)) []Level {
-		ls := bedLevels(t, chainBed)
+		ls := bedLevels(t, chainOf)
 		f(ls)
 		return ls
 	}
@@ -169,7 +170,7 @@ func BenchmarkEmit(b *testing.B) {
 				b.Fatal(err)
 			}
 			p.Kernels = append(p.Kernels, built)
-			p.Phases = append(p.Phases, spmd.Phase{Launches: []spmd.Launch{{Kernel: i, Args: []int64{0, 0}, Grid: one}}})
+			p.Phases = append(p.Phases, spmd.Phase{Launches: []spmd.Launch{{Kernel: i, Args: []int64{0, 0}, Grid: spmdtest.One}}})
 		}
 		ls = append(ls, Level{Name: name, Program: p})
 	}

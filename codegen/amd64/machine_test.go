@@ -27,13 +27,13 @@ type library struct {
 
 // eachLibrary runs f with the program as each llc compiles it, for all levels in one object. Building and running may be done by two processes, as
 // llvmtest says.
-func eachLibrary(t *testing.T, name string, program func(t *testing.T, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
+func eachLibrary(t *testing.T, name string, program func(t testing.TB, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
 	t.Helper()
 	eachLibraryOf(t, Names(), name, program, f)
 }
 
 // eachLibraryOf is eachLibrary for some levels.
-func eachLibraryOf(t *testing.T, levels []string, name string, program func(t *testing.T, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
+func eachLibraryOf(t *testing.T, levels []string, name string, program func(t testing.TB, target spmd.Target) *spmd.Program, f func(t *testing.T, lib *library)) {
 	t.Helper()
 	llvmtest.Each(t, func(t *testing.T, tools *llvm.Tools) {
 		path := llvmtest.Library(t, name, func() ([]byte, error) {
@@ -60,7 +60,7 @@ func eachLLC(t *testing.T, f func(t *testing.T, tools *llvm.Tools)) {
 }
 
 // emit gives the module of a program for some levels.
-func emit(t *testing.T, levels []string, program func(t *testing.T, target spmd.Target) *spmd.Program) []byte {
+func emit(t *testing.T, levels []string, program func(t testing.TB, target spmd.Target) *spmd.Program) []byte {
 	t.Helper()
 	var ls []Level
 	for _, name := range levels {

@@ -1,8 +1,6 @@
 package amd64
 
 import (
-	"encoding/binary"
-	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // goString reads a C string.
@@ -29,12 +28,12 @@ func goString(p uintptr) string {
 
 // TestConstants reads what an object says about itself.
 func TestConstants(t *testing.T) {
-	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+	eachLibrary(t, "spaces", func(t testing.TB, target spmd.Target) *spmd.Program { return spmdtest.Spaces(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := spacesBed(t, target).p
+		p := spmdtest.Spaces(t, target).Program
 		want := [16]int64{1, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
 		if d := cmp.Diff(want, *lib.facts); d != "" {
 			t.Errorf("model_facts (-want +got):\n%s", d)
@@ -94,13 +93,13 @@ func TestStepErrors(t *testing.T) {
 		{"logits", 0, 1, func(c *modelContext) { c.i64(ctxLogits, 0) }, errPointer},
 		{"no logits wanted", 0, 1, func(c *modelContext) { c.i64(ctxOuts, 0); c.i64(ctxLogits, 0); c.i64(ctxOutRow, 0) }, fine},
 	}
-	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+	eachLibrary(t, "spaces", func(t testing.TB, target spmd.Target) *spmd.Program { return spmdtest.Spaces(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, tc := range cases {
-			c, _ := spacesBed(t, target).context(t, 0, 1)
+			c, _ := stepContext(t, spmdtest.Spaces(t, target), 0, 1)
 			tc.break_(c)
 			if got := call(lib.step, c.ptr(), uintptr(tc.worker), uintptr(tc.workers)); got != tc.want {
 				t.Errorf("%s: model_step gives %d, want %d", tc.name, got, tc.want)
@@ -116,55 +115,13 @@ func TestStepErrors(t *testing.T) {
 	})
 }
 
-const (
-	chainTiles  = 8
-	chainPhases = 1200
-	chainFactor = 0x5851f42d4c957f2d // odd: nothing is forgotten on the way
-)
+const chainPhases = 1200
 
-// chainBed is a long chain of tiny phases: each tile needs what two tiles of the phase before made, so a barrier that lets one through early shows.
-func chainBed(t *testing.T, target spmd.Target) *bed {
-	d := newBed(t, target)
-	a, b := d.room(8*chainTiles), d.room(8*chainTiles)
-	d.kernel("link", spmd.Grid{Panels: chainTiles}, func(k *body) {
-		x, y := k.param(spmd.I64, spmd.Work, a), k.param(spmd.I64, spmd.Work, b)
-		next := k.Rem(k.Add(k.Tile(), k.I(1)), k.I(chainTiles))
-		mixed := k.Xor(k.Mul(k.Load(x, next, 0), k.I(chainFactor)), k.Shr(k.Load(x, k.Tile(), 0), 9))
-		k.Store(y, k.Tile(), 0, k.Add(mixed, k.Add(k.Tile(), k.Rows())))
-	})
-	link := d.p.Phases[0].Launches[0]
-	d.p.Phases = nil
-	for i := range chainPhases {
-		l := link
-		l.Args = []int64{a, b}
-		if i%2 == 1 {
-			l.Args = []int64{b, a}
-		}
-		d.p.Phases = append(d.p.Phases, spmd.Phase{Name: fmt.Sprint("link ", i), Launches: []spmd.Launch{l}})
-	}
-	return d.done()
+func chainOf(t testing.TB, target spmd.Target) *spmdtest.Bed {
+	return spmdtest.Chain(t, target, chainPhases)
 }
 
-// chain does in Go what a step of the chain does, and gives what lies where the last phase wrote.
-func chain(x *[chainTiles]uint64, rows uint64) {
-	for range chainPhases {
-		var y [chainTiles]uint64
-		for i := range y {
-			y[i] = x[(i+1)%chainTiles]*chainFactor ^ uint64(int64(x[i])>>9)
-			y[i] += uint64(i) + rows
-		}
-		*x = y
-	}
-}
-
-func chainProgram(t *testing.T, target spmd.Target) *spmd.Program { return chainBed(t, target).p }
-
-func chainState(work []byte) (x [chainTiles]uint64) {
-	for i := range x {
-		x[i] = binary.LittleEndian.Uint64(work[64+8*i:]) // an even number of phases ends in the first room
-	}
-	return x
-}
+func chainProgram(t testing.TB, target spmd.Target) *spmd.Program { return chainOf(t, target).Program }
 
 // TestBarrier makes many barriers with fewer and with more workers than cores; they spin long, briefly, and not at all.
 func TestBarrier(t *testing.T) {
@@ -173,22 +130,22 @@ func TestBarrier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := chainBed(t, target)
-		var want [chainTiles]uint64
-		chain(&want, uint64(len(d.in.IDs)))
+		d := spmdtest.Chain(t, target, chainPhases)
+		var want [spmdtest.ChainTiles]uint64
+		spmdtest.ChainStep(&want, chainPhases, uint64(len(d.Input.IDs)))
 		for workers := 1; workers <= 8; workers++ {
 			for _, spin := range []uint32{0, 20, 2000} {
 				if spin == 2000 && workers > runtime.NumCPU() {
 					continue // each barrier would wait for time slices to end
 				}
-				c, got := d.context(t, 0, workers)
+				c, got := stepContext(t, d, 0, workers)
 				c.u32(ctxSpin, spin)
 				for w, r := range lib.stepAll(c, workers) {
 					if r != fine {
 						t.Fatalf("%d workers: worker %d gives %d", workers, w, r)
 					}
 				}
-				if x := chainState(got.work); x != want {
+				if x := spmdtest.ChainState(got.Work); x != want {
 					t.Errorf("%d workers, spin %d: %x, want %x", workers, spin, x, want)
 				}
 				if a, s := *field[uint32](c, ctxArrived), *field[uint32](c, ctxSleepers); a != 0 || s != 0 {
@@ -207,8 +164,8 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, workers := range []int{1, 2, 4} {
-			d := chainBed(t, target)
-			c, got := d.context(t, 0, workers)
+			d := spmdtest.Chain(t, target, chainPhases)
+			c, got := stepContext(t, d, 0, workers)
 			c.u32(ctxSpin, 50)
 			served := make([]int32, workers)
 			var wg sync.WaitGroup
@@ -219,18 +176,18 @@ func TestServe(t *testing.T) {
 					served[w] = call(lib.serve, c.ptr(), uintptr(w), uintptr(workers))
 				})
 			}
-			var want [chainTiles]uint64
+			var want [spmdtest.ChainTiles]uint64
 			for rows := int64(3); rows <= 18; rows += 3 { // the last is too many
 				c.i64(ctxRows, rows)
 				r := call(lib.step, c.ptr(), 0, uintptr(workers))
-				if rows > d.p.MaxRows {
+				if rows > d.Program.MaxRows {
 					if r != errCount {
 						t.Errorf("%d rows: model_step gives %d", rows, r)
 					}
 					continue
 				}
-				chain(&want, uint64(rows))
-				if x := chainState(got.work); r != fine || x != want {
+				spmdtest.ChainStep(&want, chainPhases, uint64(rows))
+				if x := spmdtest.ChainState(got.Work); r != fine || x != want {
 					t.Errorf("%d workers, %d rows: model_step gives %d and %x, want %x", workers, rows, r, x, want)
 				}
 			}
@@ -240,7 +197,7 @@ func TestServe(t *testing.T) {
 				t.Errorf("the step that stops gives %d", r)
 			}
 			wg.Wait()
-			if x := chainState(got.work); x != want {
+			if x := spmdtest.ChainState(got.Work); x != want {
 				t.Errorf("the step that stops computed something")
 			}
 			if d := cmp.Diff(make([]int32, workers), served); d != "" {
@@ -253,15 +210,15 @@ func TestServe(t *testing.T) {
 
 // TestTrace wants a time stamp for every phase and worker, skipped phases too, in order.
 func TestTrace(t *testing.T) {
-	eachLibrary(t, "spaces", func(t *testing.T, target spmd.Target) *spmd.Program { return spacesBed(t, target).p }, func(t *testing.T, lib *library) {
+	eachLibrary(t, "spaces", func(t testing.TB, target spmd.Target) *spmd.Program { return spmdtest.Spaces(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, workers := range []int{1, 3} {
-			d := spacesBed(t, target)
-			c, _ := d.context(t, 0, workers)
-			n := (len(d.p.Phases) + 1) * workers
+			d := spmdtest.Spaces(t, target)
+			c, _ := stepContext(t, d, 0, workers)
+			n := (len(d.Program.Phases) + 1) * workers
 			b := aligned(int64(8 * (n + 1)))
 			c.point(ctxTrace, b)
 			for _, r := range lib.stepAll(c, workers) {
@@ -284,18 +241,18 @@ func TestTrace(t *testing.T) {
 
 // TestAllSkipped steps through a program of which no phase runs: no barrier of a phase keeps the workers together.
 func TestAllSkipped(t *testing.T) {
-	skipping := func(t *testing.T, target spmd.Target) *bed {
-		d := chainBed(t, target)
-		d.p.Phases = d.p.Phases[:1]
-		d.p.Phases[0].MinRows = 16
+	skipping := func(t testing.TB, target spmd.Target) *spmdtest.Bed {
+		d := spmdtest.Chain(t, target, chainPhases)
+		d.Program.Phases = d.Program.Phases[:1]
+		d.Program.Phases[0].MinRows = 16
 		return d
 	}
-	eachLibrary(t, "skipping", func(t *testing.T, target spmd.Target) *spmd.Program { return skipping(t, target).p }, func(t *testing.T, lib *library) {
+	eachLibrary(t, "skipping", func(t testing.TB, target spmd.Target) *spmd.Program { return skipping(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, got := skipping(t, target).context(t, 0, 3)
+		c, got := stepContext(t, skipping(t, target), 0, 3)
 		for range 100 {
 			for w, r := range lib.stepAll(c, 3) {
 				if r != fine {
@@ -303,7 +260,7 @@ func TestAllSkipped(t *testing.T) {
 				}
 			}
 		}
-		if x := chainState(got.work); x != [chainTiles]uint64{} {
+		if x := spmdtest.ChainState(got.Work); x != [spmdtest.ChainTiles]uint64{} {
 			t.Errorf("the skipped phase wrote %x", x)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	kernels "github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // TestStreams wants the largest weight of each contraction and scan to be known, and to lie within the weights.
@@ -45,13 +46,13 @@ func TestStreams(t *testing.T) {
 
 // TestLookAhead streams through a weight: the lines that are asked for are those of four iterations later, and none beyond the end.
 func TestLookAhead(t *testing.T) {
-	d := newBed(t, gpuTarget(t, 1))
-	d.weights = make([]byte, 10*4096)
-	for i := range d.weights {
-		d.weights[i] = byte(i * 7)
+	d := spmdtest.New(t, gpuTarget(t, 1))
+	d.Weights = make([]byte, 10*4096)
+	for i := range d.Weights {
+		d.Weights[i] = byte(i * 7)
 	}
-	d.kernel("sum", one, func(k *body) {
-		w, y := k.param(spmd.I32, spmd.Weights, 0), k.output(spmd.I32, warp)
+	d.Kernel("sum", spmdtest.One, func(k *spmdtest.Body) {
+		w, y := k.Arg(spmd.I32, spmd.Weights, 0), k.Output(spmd.I32, warp)
 		sum := k.For(k.I(0), k.I(10*32), 32, []*val{k.Splat(k.I32(0))}, func(i *val, c []*val) []*val {
 			s := c[0]
 			for u := range int64(32) {
@@ -61,9 +62,9 @@ func TestLookAhead(t *testing.T) {
 		})
 		k.StoreV(y, nil, 0, sum[0])
 	})
-	d.done()
-	d.emulate(t, shape{1, warp})
-	text, err := Emit("model", testSHA, d.p)
+	d.Done()
+	emulate(t, d, shape{1, warp})
+	text, err := Emit("model", testSHA, d.Program)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,149 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"testing"
 
 	"github.com/ssmc/ssmc/codegen/ptx/emu"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
-type (
-	builder = spmd.Builder
-	val     = spmd.Value
-)
-
-// bed is a program with the memory that it starts from: kernels are added to it one by one, each with inputs and outputs in the work space.
-// It is run by the emulator and by the interpreter, and all memory must come out the same.
-type bed struct {
-	t       testing.TB
-	target  spmd.Target
-	p       *spmd.Program
-	work    []byte
-	weights []byte
-	state   []byte
-	outputs []output
-	in      spmd.StepInput
-}
-
-// output is where a kernel wrote, for messages, and where NaNs are all alike.
-type output struct {
-	name string
-	at   int64
-	n    int64
-	elem spmd.Elem
-}
-
-const bedSlots = 4
-
-func newBed(t testing.TB, target spmd.Target) *bed {
-	return &bed{
-		t: t, target: target,
-		p: &spmd.Program{Name: "bed", Target: target, MaxRows: 16, MaxSeqs: 4, SlotBytes: 64, LogitsStride: 32, Vocab: 30, TeamBytes: 4096},
-		in: spmd.StepInput{
-			IDs: []int32{3, 1, 4, 1, 5}, SeqStart: []int32{0, 2, 5}, SeqSlot: []int32{2, 0}, OutRow: []int32{1, 4, 3},
-		},
-	}
-}
-
-// room makes space in the work memory, a cache line away from what is there.
-func (d *bed) room(bytes int64) int64 {
-	at := int64(len(d.work)+63)&^63 + 64
-	d.work = append(d.work, make([]byte, at+bytes-int64(len(d.work)))...)
-	for len(d.work)%64 != 0 {
-		d.work = append(d.work, 0)
-	}
-	return at
-}
-
-func encode(dst []byte, e spmd.Elem, bits uint64) {
-	switch e.Bytes() {
-	case 1:
-		dst[0] = byte(bits)
-	case 2:
-		binary.LittleEndian.PutUint16(dst, uint16(bits))
-	case 4:
-		binary.LittleEndian.PutUint32(dst, uint32(bits))
-	case 8:
-		binary.LittleEndian.PutUint64(dst, bits)
-	}
-}
-
-// data puts elements, given by their bits, into work memory.
-func (d *bed) data(e spmd.Elem, bits []uint64) int64 {
-	at := d.room(int64(len(bits)) * e.Bytes())
-	for i, u := range bits {
-		encode(d.work[at+int64(i)*e.Bytes():], e, u)
-	}
-	return at
-}
-
-// body is a kernel in the making with the arguments of its launch.
-type body struct {
-	*builder
-	d    *bed
-	name string
-	args []int64
-}
-
-func (k *body) param(e spmd.Elem, s spmd.Space, at int64) *val {
-	k.args = append(k.args, at)
-	return k.Param(fmt.Sprintf("p%d", len(k.args)-1), e, s)
-}
-
-// input is a parameter that points to data.
-func (k *body) input(e spmd.Elem, bits []uint64) *val {
-	return k.param(e, spmd.Work, k.d.data(e, bits))
-}
-
-// output is a parameter that points to room for n elements.
-func (k *body) output(e spmd.Elem, n int64) *val {
-	at := k.d.room(n * e.Bytes())
-	k.d.outputs = append(k.d.outputs, output{fmt.Sprintf("%s (p%d)", k.name, len(k.args)), at, n, e})
-	return k.param(e, spmd.Work, at)
-}
-
-// kernel adds a kernel, and a phase that launches it.
-func (d *bed) kernel(name string, g spmd.Grid, f func(k *body)) {
-	d.t.Helper()
-	k := &body{builder: spmd.NewBuilder(name, d.target), d: d, name: name}
-	f(k)
-	built, err := k.Finish()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.p.Kernels = append(d.p.Kernels, built)
-	d.p.Phases = append(d.p.Phases, spmd.Phase{Name: name, Launches: []spmd.Launch{{Kernel: len(d.p.Kernels) - 1, Args: k.args, Grid: g}}})
-}
-
-func (d *bed) done() *bed {
-	for len(d.weights)%64 != 0 {
-		d.weights = append(d.weights, 0)
-	}
-	d.p.WorkBytes, d.p.WeightBytes = int64(len(d.work)), int64(len(d.weights))
-	if d.state == nil {
-		d.state = make([]byte, bedSlots*d.p.SlotBytes)
-	}
-	return d
-}
-
-// result is what a step leaves.
-type result struct{ work, state, logits []byte }
-
-func (d *bed) interpret(t *testing.T) result {
-	t.Helper()
-	m, err := spmd.NewMachine(d.p, d.weights, bedSlots)
-	if err != nil {
-		t.Fatal(err)
-	}
-	copy(m.Memory[spmd.Work], d.work)
-	copy(m.Memory[spmd.State], d.state)
-	m.Seed = 1
-	if err := m.Step(d.p, d.in); err != nil {
-		t.Fatal(err)
-	}
-	return result{m.Memory[spmd.Work], m.Memory[spmd.State], m.Memory[spmd.Logits]}
-}
+type val = spmd.Value
 
 // memory is a device with copies of the bed's memory, and the context of a step.
 type gpuMemory struct {
@@ -161,7 +26,7 @@ type gpuMemory struct {
 type shape struct{ blocks, threads int }
 
 // device loads a module and makes the memory of a step.
-func (d *bed) device(t testing.TB, m *emu.Module, s shape) *gpuMemory {
+func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	t.Helper()
 	dev := emu.NewDevice()
 	dev.Races = s.blocks*s.threads <= 64*warp
@@ -183,12 +48,12 @@ func (d *bed) device(t testing.TB, m *emu.Module, s shape) *gpuMemory {
 	}
 	facts := x.facts(t)
 	workers := s.blocks * s.threads / int(facts[factTeamThreads])
-	put(ctxWeights, "weights", d.weights, true)
-	put(ctxWork, "work", d.work, false)
-	put(ctxState, "state", d.state, false)
+	put(ctxWeights, "weights", d.Weights, true)
+	put(ctxWork, "work", d.Work, false)
+	put(ctxState, "state", d.State, false)
 	put(ctxTeam, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
-	put(ctxLogits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.p.LogitsStride)*len(d.in.OutRow)), false)
-	for off, xs := range map[int64][]int32{ctxIDs: d.in.IDs, ctxSeqStart: d.in.SeqStart, ctxSeqSlot: d.in.SeqSlot, ctxOutRow: d.in.OutRow} {
+	put(ctxLogits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
+	for off, xs := range map[int64][]int32{ctxIDs: d.Input.IDs, ctxSeqStart: d.Input.SeqStart, ctxSeqSlot: d.Input.SeqSlot, ctxOutRow: d.Input.OutRow} {
 		var b []byte
 		for _, n := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(n))
@@ -198,9 +63,9 @@ func (d *bed) device(t testing.TB, m *emu.Module, s shape) *gpuMemory {
 	x.u32(ctxABI, abiVersion)
 	x.u32(ctxResult, 0xdead)
 	x.u32(ctxWorkers, uint32(workers))
-	x.u64(ctxRows, uint64(len(d.in.IDs)))
-	x.u64(ctxSeqs, uint64(len(d.in.SeqSlot)))
-	x.u64(ctxOuts, uint64(len(d.in.OutRow)))
+	x.u64(ctxRows, uint64(len(d.Input.IDs)))
+	x.u64(ctxSeqs, uint64(len(d.Input.SeqSlot)))
+	x.u64(ctxOuts, uint64(len(d.Input.OutRow)))
 	return x
 }
 
@@ -251,7 +116,7 @@ func parsed(t testing.TB, p *spmd.Program) *emu.Module {
 }
 
 // checkBed compares the emitted text with the interpreter, for launches of some shapes, and has it assembled where ptxas is found.
-func checkBed(t *testing.T, make func(t *testing.T, target spmd.Target) *bed, shapes ...shape) {
+func checkBed(t *testing.T, make func(t testing.TB, target spmd.Target) *spmdtest.Bed, shapes ...shape) {
 	t.Helper()
 	target, err := Target("ptx:sm_80")
 	if err != nil {
@@ -260,12 +125,12 @@ func checkBed(t *testing.T, make func(t *testing.T, target spmd.Target) *bed, sh
 	checkBedOn(t, target, make, shapes...)
 }
 
-func checkBedOn(t *testing.T, target spmd.Target, make func(t *testing.T, target spmd.Target) *bed, shapes ...shape) {
+func checkBedOn(t *testing.T, target spmd.Target, make func(t testing.TB, target spmd.Target) *spmdtest.Bed, shapes ...shape) {
 	t.Helper()
 	d := make(t, target)
-	d.emulate(t, shapes...)
+	emulate(t, d, shapes...)
 	if a, err := FindAssembler(); err == nil {
-		text, err := Emit("model", testSHA, d.p)
+		text, err := Emit("model", testSHA, d.Program)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,12 +139,12 @@ func checkBedOn(t *testing.T, target spmd.Target, make func(t *testing.T, target
 }
 
 // emulate compares what the emitted text does with what the interpreter does.
-func (d *bed) emulate(t *testing.T, shapes ...shape) {
+func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 	t.Helper()
-	want := d.interpret(t)
-	m := parsed(t, d.p)
+	want := d.Interpret(t)
+	m := parsed(t, d.Program)
 	for i, s := range shapes {
-		x := d.device(t, m, s)
+		x := device(t, d, m, s)
 		x.Seed = uint64(i)
 		r, err := x.step(t, s)
 		if err != nil {
@@ -288,48 +153,6 @@ func (d *bed) emulate(t *testing.T, shapes ...shape) {
 		if r != fine {
 			t.Fatalf("%v: the step gives %d", s, r)
 		}
-		d.compare(t, want, result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])})
+		d.Compare(t, want, spmdtest.Result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])})
 	}
-}
-
-// compare reports the first difference of each output, and any outside of them.
-func (d *bed) compare(t *testing.T, want, got result) {
-	t.Helper()
-	for _, o := range d.outputs {
-		size := o.elem.Bytes()
-		for i := range o.n {
-			at := o.at + i*size
-			w, g := want.work[at:at+size], got.work[at:at+size]
-			if string(w) != string(g) && !(isNaN(o.elem, w) && isNaN(o.elem, g)) {
-				t.Errorf("%s[%d] is %x, the interpreter gives %x", o.name, i, g, w)
-				break
-			}
-		}
-		// the outputs are compared: make them alike
-		copy(got.work[o.at:o.at+o.n*size], want.work[o.at:])
-	}
-	differ := func(what string, w, g []byte, elem spmd.Elem) {
-		for i := 0; i+4 <= len(w); i += 4 {
-			if a, b := w[i:i+4], g[i:i+4]; string(a) != string(b) && !(elem == spmd.F32 && isNaN(elem, a) && isNaN(elem, b)) {
-				t.Errorf("%s differs at byte %d: %x, the interpreter gives %x", what, i, b, a)
-				return
-			}
-		}
-	}
-	differ("work memory outside of the outputs", want.work, got.work, spmd.I32)
-	differ("state", want.state, got.state, spmd.F32)
-	differ("logits", want.logits, got.logits, spmd.F32)
-}
-
-func isNaN(e spmd.Elem, b []byte) bool {
-	switch e {
-	case spmd.F32:
-		f := math.Float32frombits(binary.LittleEndian.Uint32(b))
-		return f != f
-	case spmd.F16:
-		return binary.LittleEndian.Uint16(b)&0x7fff > 0x7c00
-	case spmd.BF16:
-		return binary.LittleEndian.Uint16(b)&0x7fff > 0x7f80
-	}
-	return false
 }

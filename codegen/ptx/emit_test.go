@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 func TestTargets(t *testing.T) {
@@ -30,7 +31,7 @@ func TestSameBytes(t *testing.T) {
 	var texts [2][]byte
 	for i := range texts {
 		var err error
-		if texts[i], err = Emit("model", testSHA, spacesBed(t, gpuTarget(t, 1)).p); err != nil {
+		if texts[i], err = Emit("model", testSHA, spmdtest.Spaces(t, gpuTarget(t, 1)).Program); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,12 +43,12 @@ func TestSameBytes(t *testing.T) {
 // TestReadable wants the names of phases, kernels and checkpoint tensors where somebody who reads the text looks for them, and nothing in them that
 // could end a comment.
 func TestReadable(t *testing.T) {
-	d := newBed(t, gpuTarget(t, 1))
-	d.kernel("norm", one, func(k *body) { k.Store(k.output(spmd.F32, 1), nil, 0, k.F(1)) })
-	d.done()
-	d.p.Phases[0].Name = "layers.0 norm"
-	d.p.Phases[0].Launches[0].Note = "backbone.layers.0.norm\n.weight \u00e9"
-	text, err := Emit("model", testSHA, d.p)
+	d := spmdtest.New(t, gpuTarget(t, 1))
+	d.Kernel("norm", spmdtest.One, func(k *spmdtest.Body) { k.Store(k.Output(spmd.F32, 1), nil, 0, k.F(1)) })
+	d.Done()
+	d.Program.Phases[0].Name = "layers.0 norm"
+	d.Program.Phases[0].Launches[0].Note = "backbone.layers.0.norm\n.weight \u00e9"
+	text, err := Emit("model", testSHA, d.Program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestReadable(t *testing.T) {
 // TestEmitErrors wants each mistake named, and all of them at once.
 func TestEmitErrors(t *testing.T) {
 	change := func(f func(p *spmd.Program)) *spmd.Program {
-		p := chainBed(t, gpuTarget(t, 1)).p
+		p := spmdtest.Chain(t, gpuTarget(t, 1), chainPhases).Program
 		f(p)
 		return p
 	}
@@ -100,7 +101,7 @@ func TestEmitErrors(t *testing.T) {
 
 // TestWrongInstruction has an instruction that cannot be: the error must name it, and the process must live.
 func TestWrongInstruction(t *testing.T) {
-	p := chainBed(t, gpuTarget(t, 1)).p
+	p := spmdtest.Chain(t, gpuTarget(t, 1), chainPhases).Program
 	m, err := newModule("model", testSHA, p)
 	if err != nil {
 		t.Fatal(err)

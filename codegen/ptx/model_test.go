@@ -11,6 +11,7 @@ import (
 
 	kernels "github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/loader"
 	"github.com/ssmc/ssmc/loader/family"
@@ -87,12 +88,12 @@ func checkModel(t *testing.T, g *ir.Module) {
 		{IDs: tokens(3, g.Vocab), SeqStart: []int32{0, 1, 2, 3}, SeqSlot: []int32{3, 2, 0}, OutRow: []int32{0, 2}},
 	}
 	s := shape{4, 4 * warp}
-	d := &bed{t: t, target: p.Target, p: p, weights: weights, work: make([]byte, p.WorkBytes), state: make([]byte, bedSlots*p.SlotBytes)}
+	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes)}
 	m := parsed(t, p)
 	for i, in := range steps {
-		d.in = in
-		want := d.interpret(t)
-		x := d.device(t, m, s)
+		d.Input = in
+		want := d.Interpret(t)
+		x := device(t, d, m, s)
 		x.Seed = uint64(i)
 		r, err := x.step(t, s)
 		if err != nil {
@@ -101,9 +102,9 @@ func checkModel(t *testing.T, g *ir.Module) {
 		if r != fine {
 			t.Fatalf("the step gives %d", r)
 		}
-		got := result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])}
-		d.compare(t, want, got)
-		d.work, d.state = got.work, got.state
+		got := spmdtest.Result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])}
+		d.Compare(t, want, got)
+		d.Work, d.State = got.Work, got.State
 		t.Logf("step %d: %d warp instructions", i, x.Stats.WarpInstructions)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 // gpuTarget is what tests are built for.
@@ -22,9 +23,9 @@ func gpuTarget(t testing.TB, members int) spmd.Target {
 
 // TestFacts reads what a module says about itself.
 func TestFacts(t *testing.T) {
-	d := spacesBed(t, gpuTarget(t, 1))
-	x := d.device(t, parsed(t, d.p), shape{1, warp})
-	want := [32]int64{1, d.p.WeightBytes, d.p.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.p.Phases)), 0, 32, 256}
+	d := spmdtest.Spaces(t, gpuTarget(t, 1))
+	x := device(t, d, parsed(t, d.Program), shape{1, warp})
+	want := [32]int64{1, d.Program.WeightBytes, d.Program.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.Program.Phases)), 0, 32, 256}
 	if got := x.facts(t); got != want {
 		t.Errorf("model_facts is %v, want %v", got, want)
 	}
@@ -65,18 +66,18 @@ func TestStepErrors(t *testing.T) {
 		{"logits", zero(ctxLogits), errPointer},
 		{"no logits wanted", func(x *gpuMemory) { x.u64(ctxOuts, 0); x.u64(ctxLogits, 0); x.u64(ctxOutRow, 0) }, fine},
 	}
-	d := spacesBed(t, gpuTarget(t, 1))
-	d.kernel("scratch", one, func(k *body) { // more than shared memory can have
+	d := spmdtest.Spaces(t, gpuTarget(t, 1))
+	d.Kernel("scratch", spmdtest.One, func(k *spmdtest.Body) { // more than shared memory can have
 		s := k.Scratch(spmd.F32, 1<<18)
 		k.Store(s, nil, 1<<18-1, k.F(1))
-		k.Store(k.output(spmd.F32, 1), nil, 0, k.Load(s, nil, 1<<18-1))
+		k.Store(k.Output(spmd.F32, 1), nil, 0, k.Load(s, nil, 1<<18-1))
 	})
-	d.p.TeamBytes = 1 << 20
-	d.done()
-	m := parsed(t, d.p)
+	d.Program.TeamBytes = 1 << 20
+	d.Done()
+	m := parsed(t, d.Program)
 	s := shape{2, warp}
 	for _, tc := range cases {
-		x := d.device(t, m, s)
+		x := device(t, d, m, s)
 		tc.break_(x)
 		got, err := x.step(t, s)
 		if err != nil {
@@ -90,16 +91,16 @@ func TestStepErrors(t *testing.T) {
 
 // TestLaunchErrors launches blocks that hold no whole teams, or have too little shared memory.
 func TestLaunchErrors(t *testing.T) {
-	d := newBed(t, gpuTarget(t, 2))
-	d.kernel("scratch", one, scratchUse)
-	d.done()
-	m := parsed(t, d.p)
+	d := spmdtest.New(t, gpuTarget(t, 2))
+	d.Kernel("scratch", spmdtest.One, spmdtest.ScratchUse)
+	d.Done()
+	m := parsed(t, d.Program)
 	s := shape{1, 3 * warp}
-	if got, err := d.device(t, m, s).step(t, s); err != nil || got != errLaunch {
+	if got, err := device(t, d, m, s).step(t, s); err != nil || got != errLaunch {
 		t.Errorf("one and a half teams: %d, %v", got, err)
 	}
 	s = shape{1, 2 * warp}
-	x := d.device(t, m, s)
+	x := device(t, d, m, s)
 	facts := x.facts(t)
 	if facts[factShared] == 0 || facts[factTeamThreads] != 2*warp {
 		t.Fatalf("facts %v", facts)
@@ -109,50 +110,23 @@ func TestLaunchErrors(t *testing.T) {
 	}
 }
 
-const (
-	chainTiles  = 8
-	chainPhases = 60
-	chainFactor = 0x5851f42d4c957f2d // odd: nothing is forgotten on the way
-)
-
-// chainBed is a long chain of tiny phases: each tile needs what two tiles of the phase before made, so a barrier that lets one through early shows.
-func chainBed(t *testing.T, target spmd.Target) *bed {
-	d := newBed(t, target)
-	a, b := d.room(8*chainTiles), d.room(8*chainTiles)
-	d.kernel("link", spmd.Grid{Panels: chainTiles}, func(k *body) {
-		x, y := k.param(spmd.I64, spmd.Work, a), k.param(spmd.I64, spmd.Work, b)
-		next := k.Rem(k.Add(k.Tile(), k.I(1)), k.I(chainTiles))
-		mixed := k.Xor(k.Mul(k.Load(x, next, 0), k.I(chainFactor)), k.Shr(k.Load(x, k.Tile(), 0), 9))
-		k.Store(y, k.Tile(), 0, k.Add(mixed, k.Add(k.Tile(), k.Rows())))
-	})
-	link := d.p.Phases[0].Launches[0]
-	d.p.Phases = nil
-	for i := range chainPhases {
-		l := link
-		l.Args = []int64{a, b}
-		if i%2 == 1 {
-			l.Args = []int64{b, a}
-		}
-		d.p.Phases = append(d.p.Phases, spmd.Phase{Name: fmt.Sprint("link ", i), Launches: []spmd.Launch{l}})
-	}
-	return d.done()
-}
+const chainPhases = 60
 
 // TestBarrier makes many grid barriers with warps that take turns in drawn orders, over several steps: the counter is left as it was.
 func TestBarrier(t *testing.T) {
-	d := chainBed(t, gpuTarget(t, 1))
-	m := parsed(t, d.p)
+	d := spmdtest.Chain(t, gpuTarget(t, 1), chainPhases)
+	m := parsed(t, d.Program)
 	for _, s := range []shape{{1, 8 * warp}, {2, warp}, {5, 3 * warp}, {13, warp}} {
-		x := d.device(t, m, s)
-		want := d.work
+		x := device(t, d, m, s)
+		want := d.Work
 		for step := range 3 {
 			x.Seed = uint64(1 + step)
 			if r, err := x.step(t, s); err != nil || r != fine {
 				t.Fatalf("%v: step %d gives %d, %v", s, step, r, err)
 			}
 			e := *d
-			e.work = want
-			want = e.interpret(t).work
+			e.Work = want
+			want = e.Interpret(t).Work
 			if string(x.Bytes(x.at[ctxWork])) != string(want) {
 				t.Errorf("%v: step %d has other results", s, step)
 			}
@@ -165,11 +139,11 @@ func TestBarrier(t *testing.T) {
 
 // TestTrace wants a time stamp for every phase and block, skipped phases too, in order.
 func TestTrace(t *testing.T) {
-	d := spacesBed(t, gpuTarget(t, 1))
-	m := parsed(t, d.p)
+	d := spmdtest.Spaces(t, gpuTarget(t, 1))
+	m := parsed(t, d.Program)
 	s := shape{3, 2 * warp}
-	x := d.device(t, m, s)
-	n := (len(d.p.Phases) + 1) * s.blocks
+	x := device(t, d, m, s)
+	n := (len(d.Program.Phases) + 1) * s.blocks
 	at := x.Alloc("trace", 8*n)
 	x.u64(ctxTrace, at)
 	if r, err := x.step(t, s); err != nil || r != fine {
@@ -186,11 +160,11 @@ func TestTrace(t *testing.T) {
 
 // TestAllSkipped steps through a program of which no phase runs.
 func TestAllSkipped(t *testing.T) {
-	d := chainBed(t, gpuTarget(t, 1))
-	d.p.Phases = d.p.Phases[:1]
-	d.p.Phases[0].MinRows = 16
+	d := spmdtest.Chain(t, gpuTarget(t, 1), chainPhases)
+	d.Program.Phases = d.Program.Phases[:1]
+	d.Program.Phases[0].MinRows = 16
 	s := shape{3, warp}
-	x := d.device(t, parsed(t, d.p), s)
+	x := device(t, d, parsed(t, d.Program), s)
 	if r, err := x.step(t, s); err != nil || r != fine {
 		t.Fatalf("the step gives %d, %v", r, err)
 	}
@@ -204,20 +178,20 @@ func TestMembers(t *testing.T) {
 	for _, members := range []int{1, 2, 3, 8} {
 		for _, far := range []bool{false, true} { // scratch in shared memory, and too much for that
 			t.Run(fmt.Sprint(members, far), func(t *testing.T) {
-				checkBedOn(t, gpuTarget(t, members), func(t *testing.T, target spmd.Target) *bed {
-					d := newBed(t, target)
-					d.kernel("parts", spmd.Grid{Panels: 5}, func(k *body) { membersUse(k, far) })
-					d.p.TeamBytes = d.p.Kernels[0].Team
-					return d.done()
+				checkBedOn(t, gpuTarget(t, members), func(t testing.TB, target spmd.Target) *spmdtest.Bed {
+					d := spmdtest.New(t, target)
+					d.Kernel("parts", spmd.Grid{Panels: 5}, func(k *spmdtest.Body) { membersUse(k, far) })
+					d.Program.TeamBytes = d.Program.Kernels[0].Team
+					return d.Done()
 				}, shape{1, members * warp}, shape{2, members * warp}, shape{1, 8 / members * members * warp})
 			})
 		}
 	}
 }
 
-func membersUse(k *body, far bool) {
+func membersUse(k *spmdtest.Body, far bool) {
 	n := int64(k.Target.Members)
-	x, y := k.input(spmd.F32, edges(spmd.F32)[:44]), k.output(spmd.F32, 5*8*warp)
+	x, y := k.Input(spmd.F32, spmdtest.Edges(spmd.F32)[:44]), k.Output(spmd.F32, 5*8*warp)
 	sums := k.Scratch(spmd.F32, n*warp)
 	if far {
 		sums = k.Offset(k.Scratch(spmd.F32, 1<<18), k.I(77))

@@ -1,4 +1,4 @@
-package ptx
+package spmdtest
 
 import (
 	"fmt"
@@ -8,10 +8,8 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-var one = spmd.Grid{Panels: 1}
-
-// edges are the values that instructions are tried on, by type, as bits.
-func edges(e spmd.Elem) []uint64 {
+// Edges are the values that instructions are tried on, by type, as bits.
+func Edges(e spmd.Elem) []uint64 {
 	var out []uint64
 	switch e {
 	case spmd.F32:
@@ -77,7 +75,7 @@ func binaryCases() (cases []opCase) {
 			c.build = func(b *builder, x []*val) *val { return op.build(b, x[0], x[1]) }
 			if (op.name == "div" || op.name == "rem") && e != spmd.F32 {
 				c.uniform = true
-				c.keep = func(x []uint64) bool { return signedValue(e, x[0]) >= 0 && signedValue(e, x[1]) > 0 }
+				c.keep = func(x []uint64) bool { return signed(e, x[0]) >= 0 && signed(e, x[1]) > 0 }
 			}
 			cases = append(cases, c)
 		}
@@ -85,7 +83,7 @@ func binaryCases() (cases []opCase) {
 	return cases
 }
 
-func signedValue(e spmd.Elem, bits uint64) int64 {
+func signed(e spmd.Elem, bits uint64) int64 {
 	if e == spmd.I32 {
 		return int64(int32(bits))
 	}
@@ -133,7 +131,7 @@ func (c *opCase) operands() (lists [][]uint64) {
 	for i, e := range c.in {
 		from[i] = []uint64{0, 1}
 		if e != spmd.Bool {
-			from[i] = edges(e)
+			from[i] = Edges(e)
 		}
 		if len(c.in) == 3 && e == spmd.F32 {
 			from[i] = from[i][:len(from[i])*(3-i)/3+2*i] // all * two thirds * one third: enough
@@ -156,7 +154,7 @@ func (c *opCase) operands() (lists [][]uint64) {
 	}
 	walk(0)
 	for j, l := range lists {
-		for len(l)%warp != 0 {
+		for len(l)%Lanes != 0 {
 			l = append(l, l[0])
 		}
 		lists[j] = l
@@ -165,12 +163,12 @@ func (c *opCase) operands() (lists [][]uint64) {
 }
 
 // add makes one kernel of a case, uniform or varying.
-func (c *opCase) add(d *bed, varying bool) {
+func (c *opCase) add(d *Bed, varying bool) {
 	name := fmt.Sprintf("%s_%v", c.name, c.in[len(c.in)-1])
 	step := int64(1)
 	if varying {
 		name += "_varying"
-		step = int64(d.target.Lanes)
+		step = int64(d.Target.Lanes)
 	}
 	held := func(e spmd.Elem) spmd.Elem {
 		if e == spmd.Bool {
@@ -178,14 +176,14 @@ func (c *opCase) add(d *bed, varying bool) {
 		}
 		return e
 	}
-	d.kernel(name, one, func(k *body) {
+	d.Kernel(name, One, func(k *Body) {
 		lists := c.operands()
 		n := int64(len(lists[0]))
 		var from []*val
 		for i, l := range lists {
-			from = append(from, k.input(held(c.in[i]), l))
+			from = append(from, k.Input(held(c.in[i]), l))
 		}
-		to := k.output(held(c.out), n)
+		to := k.Output(held(c.out), n)
 		k.For(k.I(0), k.I(n), step, nil, func(i *val, _ []*val) []*val {
 			x := make([]*val, len(from))
 			for j, p := range from {
@@ -197,7 +195,7 @@ func (c *opCase) add(d *bed, varying bool) {
 					x[j] = k.Cmp(spmd.NE, x[j], k.I32(0))
 				}
 			}
-			y := c.build(k.builder, x)
+			y := c.build(k.Builder, x)
 			if c.out == spmd.Bool {
 				y = k.Select(y, k.I32(1), k.I32(0))
 			}
@@ -211,28 +209,27 @@ func (c *opCase) add(d *bed, varying bool) {
 	})
 }
 
-// TestOps runs every arithmetic instruction, uniform and varying, over edge values.
-func TestOps(t *testing.T) {
-	checkBed(t, func(t *testing.T, target spmd.Target) *bed {
-		d := newBed(t, target)
-		for _, c := range append(binaryCases(), otherCases()...) {
-			c.add(d, false)
-			wide := false
-			for _, e := range c.in {
-				wide = wide || e == spmd.I64
-			}
-			if !wide && !c.uniform {
-				c.add(d, true)
-			}
+// Ops runs every arithmetic instruction, uniform and varying, over edge values.
+func Ops(t testing.TB, target spmd.Target) *Bed {
+	d := New(t, target)
+	for _, c := range append(binaryCases(), otherCases()...) {
+		c.add(d, false)
+		wide := false
+		for _, e := range c.in {
+			wide = wide || e == spmd.I64
 		}
-		return d.done()
-	}, shape{1, warp})
+		if !wide && !c.uniform {
+			c.add(d, true)
+		}
+	}
+	return d.Done()
 }
 
-// TestEveryOpHasCode walks the kernel language.
-func TestEveryOpHasCode(t *testing.T) {
+// EveryOp walks the kernel language: a backend has code for each op but loops and branches, which are not in its table.
+func EveryOp(t *testing.T, has func(op spmd.Op) bool) {
+	t.Helper()
 	for op := spmd.OpConst; op.String() != "?"; op++ {
-		if has := int(op) < len(emitters) && emitters[op] != nil; !has && op != spmd.OpFor && op != spmd.OpIf {
+		if !has(op) && op != spmd.OpFor && op != spmd.OpIf {
 			t.Errorf("%v has no entry in emitters", op)
 		}
 	}

@@ -1,4 +1,4 @@
-package ptx
+package spmdtest
 
 import (
 	"testing"
@@ -6,26 +6,24 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-// TestFlow runs loops and branches: no trips, steps, carried values that change places, values of every kind carried and yielded, nesting.
-func TestFlow(t *testing.T) {
-	checkBed(t, func(t *testing.T, target spmd.Target) *bed {
-		d := newBed(t, target)
-		bounds := d.data(spmd.I64, []uint64{0, 1, 2, 3, 5, 8, 13, ^uint64(0), 1<<64 - 7})
-		d.kernel("trips", one, trips(bounds))
-		d.kernel("carried", one, carriedKinds)
-		d.kernel("swap", one, swap)
-		d.kernel("nested", one, nested)
-		d.kernel("branches", spmd.Grid{Panels: 5}, branches)
-		d.kernel("reduce", one, reductions)
-		d.kernel("scratch", spmd.Grid{Panels: 7}, scratchUse)
-		return d.done()
-	}, shape{1, warp}, shape{2, warp}, shape{1, 4 * warp})
+// Flow runs loops and branches: no trips, steps, carried values that change places, values of every kind carried and yielded, nesting.
+func Flow(t testing.TB, target spmd.Target) *Bed {
+	d := New(t, target)
+	bounds := d.Data(spmd.I64, []uint64{0, 1, 2, 3, 5, 8, 13, ^uint64(0), 1<<64 - 7})
+	d.Kernel("trips", One, trips(bounds))
+	d.Kernel("carried", One, carriedKinds)
+	d.Kernel("swap", One, swap)
+	d.Kernel("nested", One, nested)
+	d.Kernel("branches", spmd.Grid{Panels: 5}, branches)
+	d.Kernel("reduce", One, reductions)
+	d.Kernel("scratch", spmd.Grid{Panels: 7}, ScratchUse)
+	return d.Done()
 }
 
 // trips counts the trips of loops between all pairs of bounds, known and not.
-func trips(bounds int64) func(k *body) {
-	return func(k *body) {
-		b, y := k.param(spmd.I64, spmd.Work, bounds), k.output(spmd.I64, 9*9*2)
+func trips(bounds int64) func(k *Body) {
+	return func(k *Body) {
+		b, y := k.Arg(spmd.I64, spmd.Work, bounds), k.Output(spmd.I64, 9*9*2)
 		at := int64(0)
 		for lo := range int64(9) {
 			for hi := range int64(9) {
@@ -44,9 +42,9 @@ func trips(bounds int64) func(k *body) {
 }
 
 // carriedKinds carries a value of each type at once, a pointer among them.
-func carriedKinds(k *body) {
-	x := k.input(spmd.F32, edges(spmd.F32))
-	f, n, l := k.output(spmd.F32, 64), k.output(spmd.I32, 96), k.output(spmd.I64, 4)
+func carriedKinds(k *Body) {
+	x := k.Input(spmd.F32, Edges(spmd.F32))
+	f, n, l := k.Output(spmd.F32, 64), k.Output(spmd.I32, 96), k.Output(spmd.I64, 4)
 	init := []*val{
 		k.F(1), k.I32(3), k.I(1), k.Cmp(spmd.LT, k.Rows(), k.I(3)), k.Splat(k.F(0.5)), k.Lane(),
 		k.Cmp(spmd.GT, k.Lane(), k.I32(4)), k.Offset(x, k.I(2)),
@@ -74,18 +72,18 @@ func carriedKinds(k *body) {
 }
 
 // swap turns three carried values round: all are read before any is written.
-func swap(k *body) {
-	y := k.output(spmd.F32, 3*warp)
+func swap(k *Body) {
+	y := k.Output(spmd.F32, 3*Lanes)
 	end := k.For(k.I(0), k.Add(k.Rows(), k.I(2)), 1, []*val{k.Splat(k.F(1)), k.Splat(k.F(2)), k.Splat(k.F(3))}, func(i *val, c []*val) []*val {
 		return []*val{c[1], c[2], c[0]}
 	})
 	for i, v := range end {
-		k.StoreV(y, nil, int64(warp*i), v)
+		k.StoreV(y, nil, int64(Lanes*i), v)
 	}
 }
 
-func nested(k *body) {
-	y := k.output(spmd.I64, 2)
+func nested(k *Body) {
+	y := k.Output(spmd.I64, 2)
 	end := k.For(k.I(0), k.Rows(), 1, []*val{k.I(0), k.I(1)}, func(i *val, c []*val) []*val {
 		inner := k.For(i, k.I(4), 2, c, func(j *val, c []*val) []*val {
 			return k.If(k.Cmp(spmd.EQ, k.Rem(k.Add(i, j), k.I(3)), k.I(0)), func() []*val {
@@ -103,9 +101,9 @@ func nested(k *body) {
 }
 
 // branches yields each kind of value, and nothing, by the tile.
-func branches(k *body) {
-	x := k.input(spmd.F32, edges(spmd.F32))
-	f, n := k.output(spmd.F32, 5*128), k.output(spmd.I32, 5*128)
+func branches(k *Body) {
+	x := k.Input(spmd.F32, Edges(spmd.F32))
+	f, n := k.Output(spmd.F32, 5*128), k.Output(spmd.I32, 5*128)
 	t := k.Tile()
 	odd := k.Cmp(spmd.EQ, k.And(t, k.I(1)), k.I(1))
 	got := k.If(odd, func() []*val {
@@ -127,12 +125,12 @@ func branches(k *body) {
 }
 
 // reductions sums and compares sixteen lanes with values that show the order.
-func reductions(k *body) {
-	bits := edges(spmd.F32)
-	x, y := k.input(spmd.F32, append(bits, make([]uint64, warp)...)), k.output(spmd.F32, int64(2*len(bits)))
+func reductions(k *Body) {
+	bits := Edges(spmd.F32)
+	x, y := k.Input(spmd.F32, append(bits, make([]uint64, Lanes)...)), k.Output(spmd.F32, int64(2*len(bits)))
 	k.For(k.I(0), k.I(int64(len(bits)-15)), 1, nil, func(i *val, _ []*val) []*val {
 		var vs []*val
-		for l := 0; l < 16; l += k.d.target.Lanes {
+		for l := 0; l < 16; l += k.Bed.Target.Lanes {
 			vs = append(vs, k.LoadV(x, i, int64(l)))
 		}
 		k.Store(y, k.Mul(i, k.I(2)), 0, k.ReduceAdd(vs...))
@@ -141,10 +139,10 @@ func reductions(k *body) {
 	})
 }
 
-// scratchUse keeps values of a tile in the team's memory.
-func scratchUse(k *body) {
+// ScratchUse is a kernel that keeps values of a tile in the team's memory.
+func ScratchUse(k *Body) {
 	a, b := k.Scratch(spmd.F32, 20), k.Scratch(spmd.BF16, 33)
-	y := k.output(spmd.F32, 7*32)
+	y := k.Output(spmd.F32, 7*32)
 	k.For(k.I(0), k.I(17), 1, nil, func(i *val, _ []*val) []*val {
 		k.Store(a, i, 0, k.ToF32(k.Truncate(k.Add(i, k.Tile()))))
 		k.Store(b, i, 16, k.Load(a, i, 0))
@@ -158,57 +156,53 @@ func scratchUse(k *body) {
 	})
 }
 
-// TestSpaces reads and writes through every kind of parameter, over every kind of grid, with any number of workers.
-func TestSpaces(t *testing.T) {
-	checkBed(t, spacesBed, shape{1, warp}, shape{2, warp}, shape{1, 3 * warp}, shape{5, warp}, shape{2, 4 * warp})
-}
-
-func spacesBed(t *testing.T, target spmd.Target) *bed {
-	d := newBed(t, target)
+// Spaces reads and writes through every kind of parameter, over every kind of grid, with any number of workers.
+func Spaces(t testing.TB, target spmd.Target) *Bed {
+	d := New(t, target)
 	for i := range 256 {
-		d.weights = append(d.weights, byte(i*7))
+		d.Weights = append(d.Weights, byte(i*7))
 	}
-	for i := range bedSlots * 64 {
-		d.state = append(d.state, byte(i))
+	for i := range Slots * 64 {
+		d.State = append(d.State, byte(i))
 	}
-	mark := func(k *body, tiles int64) { // which tile ran
-		y := k.output(spmd.I64, tiles)
+	mark := func(k *Body, tiles int64) { // which tile ran
+		y := k.Output(spmd.I64, tiles)
 		k.Store(y, k.Tile(), 0, k.Add(k.Mul(k.Tile(), k.I(3)), k.I(1)))
 	}
-	d.kernel("by_row_blocks", spmd.Grid{Panels: 3, By: spmd.ByRowBlocks, Block: 2}, func(k *body) { mark(k, 3*3+1) })
-	d.kernel("by_out_blocks", spmd.Grid{Panels: 2, By: spmd.ByOutBlocks, Block: 3}, func(k *body) { mark(k, 2+1) })
-	d.kernel("by_seqs", spmd.Grid{Panels: 4, By: spmd.BySeqs}, func(k *body) { mark(k, 8+1) })
-	d.kernel("counts", one, func(k *body) {
-		y := k.output(spmd.I64, 4)
+	d.Kernel("by_row_blocks", spmd.Grid{Panels: 3, By: spmd.ByRowBlocks, Block: 2}, func(k *Body) { mark(k, 3*3+1) })
+	d.Kernel("by_out_blocks", spmd.Grid{Panels: 2, By: spmd.ByOutBlocks, Block: 3}, func(k *Body) { mark(k, 2+1) })
+	d.Kernel("by_seqs", spmd.Grid{Panels: 4, By: spmd.BySeqs}, func(k *Body) { mark(k, 8+1) })
+	d.Kernel("counts", One, func(k *Body) {
+		y := k.Output(spmd.I64, 4)
 		k.Store(y, nil, 0, k.Rows())
 		k.Store(y, nil, 1, k.Seqs())
 		k.Store(y, nil, 2, k.Outs())
 	})
-	d.kernel("state", spmd.Grid{Panels: 1, By: spmd.BySeqs}, func(k *body) {
-		h, w := k.param(spmd.I32, spmd.State, 16), k.param(spmd.I32, spmd.Weights, 64)
-		slot := k.Extend(k.Load(k.param(spmd.I32, spmd.SeqSlot, 0), k.Tile(), 0))
-		first := k.param(spmd.I32, spmd.SeqStart, 0)
+	d.Kernel("state", spmd.Grid{Panels: 1, By: spmd.BySeqs}, func(k *Body) {
+		h, w := k.Arg(spmd.I32, spmd.State, 16), k.Arg(spmd.I32, spmd.Weights, 64)
+		slot := k.Extend(k.Load(k.Arg(spmd.I32, spmd.SeqSlot, 0), k.Tile(), 0))
+		first := k.Arg(spmd.I32, spmd.SeqStart, 0)
 		at := k.Mul(slot, k.I(16))
 		n := k.Sub(k.Load(first, k.Tile(), 1), k.Load(first, k.Tile(), 0))
 		k.Store(h, at, 5, k.Add(k.Load(h, at, 0), k.Add(n, k.Load(w, slot, 2))))
 	})
-	d.kernel("logits", spmd.Grid{Panels: 1, By: spmd.ByOutBlocks, Block: 1}, func(k *body) {
-		row := k.Extend(k.Load(k.param(spmd.I32, spmd.OutRow, 0), k.Tile(), 0))
-		id := k.Load(k.param(spmd.I32, spmd.IDs, 0), row, 0)
-		y := k.param(spmd.F32, spmd.Logits, 0)
+	d.Kernel("logits", spmd.Grid{Panels: 1, By: spmd.ByOutBlocks, Block: 1}, func(k *Body) {
+		row := k.Extend(k.Load(k.Arg(spmd.I32, spmd.OutRow, 0), k.Tile(), 0))
+		id := k.Load(k.Arg(spmd.I32, spmd.IDs, 0), row, 0)
+		y := k.Arg(spmd.F32, spmd.Logits, 0)
 		k.StoreVN(y, k.Mul(k.Tile(), k.I(32)), 1, k.I(6), k.ToF32(k.Add(k.Lane(), id)))
 	})
-	skipped := len(d.p.Phases)
-	d.kernel("skipped", one, func(k *body) { mark(k, 1) })
-	d.p.Phases[skipped].MinRows = 6
-	d.kernel("not_skipped", one, func(k *body) { mark(k, 1) })
-	d.p.Phases[skipped+1].MinRows = 5
+	skipped := len(d.Program.Phases)
+	d.Kernel("skipped", One, func(k *Body) { mark(k, 1) })
+	d.Program.Phases[skipped].MinRows = 6
+	d.Kernel("not_skipped", One, func(k *Body) { mark(k, 1) })
+	d.Program.Phases[skipped+1].MinRows = 5
 	// one phase of many launches, of kernels that are there already, of very different sizes
 	var all spmd.Phase
-	for _, ph := range d.p.Phases[:skipped] {
+	for _, ph := range d.Program.Phases[:skipped] {
 		all.Launches = append(all.Launches, ph.Launches...)
 	}
 	all.Name = "all"
-	d.p.Phases = append(d.p.Phases, spmd.Phase{Name: "all", Launches: all.Launches[:4]})
-	return d.done()
+	d.Program.Phases = append(d.Program.Phases, spmd.Phase{Name: "all", Launches: all.Launches[:4]})
+	return d.Done()
 }

@@ -1,4 +1,4 @@
-package ptx
+package spmdtest
 
 import (
 	"fmt"
@@ -8,31 +8,26 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-// TestRandomKernels compares kernels that nobody would write: random instructions on random values, in random loops and branches. The seeds are fixed.
-func TestRandomKernels(t *testing.T) {
-	randomBed(t, gpuTarget(t, 1), 0, 46).emulate(t, shape{1, warp})
-	checkBed(t, func(t *testing.T, target spmd.Target) *bed { return randomBed(t, target, 46, 50) }, shape{1, warp})
-}
-
-func randomBed(t *testing.T, target spmd.Target, from, to uint64) *bed {
-	d := newBed(t, target)
+// Random makes kernels that nobody would write, one for each seed: random instructions on random values, in random loops and branches.
+func Random(t testing.TB, target spmd.Target, from, to uint64) *Bed {
+	d := New(t, target)
 	for seed := from; seed < to; seed++ {
-		d.kernel(fmt.Sprint("random", seed), spmd.Grid{Panels: 3}, func(k *body) {
-			s := &soup{body: k, rng: rand.New(rand.NewPCG(seed, 1)), x: k.input(spmd.F32, edges(spmd.F32)), n: k.input(spmd.I32, append(edges(spmd.I32), make([]uint64, warp)...))}
-			f, i := k.output(spmd.F32, 3*soupRoom), k.output(spmd.I32, 3*soupRoom)
+		d.Kernel(fmt.Sprint("random", seed), spmd.Grid{Panels: 3}, func(k *Body) {
+			s := &soup{Body: k, rng: rand.New(rand.NewPCG(seed, 1)), x: k.Input(spmd.F32, Edges(spmd.F32)), n: k.Input(spmd.I32, append(Edges(spmd.I32), make([]uint64, Lanes)...))}
+			f, i := k.Output(spmd.F32, 3*soupRoom), k.Output(spmd.I32, 3*soupRoom)
 			s.vals = []*val{k.Rows(), k.Tile(), k.Lane(), k.F(1.25), k.I32(3), k.LoadV(s.x, nil, 7), k.Load(s.n, k.Tile(), 5)}
 			s.some(30, 2)
 			s.store(f, i)
 		})
 	}
-	return d.done()
+	return d.Done()
 }
 
 const soupRoom = 16 * 64
 
 // soup is a kernel in the making out of random instructions; vals are the values that it may use.
 type soup struct {
-	*body
+	*Body
 	rng  *rand.Rand
 	x, n *val
 	vals []*val
@@ -102,7 +97,7 @@ func (s *soup) some(n, depth int) {
 func (s *soup) arithmetic() {
 	t := soupTypes[s.rng.IntN(len(soupTypes))]
 	x, y := s.pick(t), s.pick(t)
-	b := s.builder
+	b := s.Builder
 	integer := []func(x, y *val) *val{b.Add, b.Sub, b.Mul, b.Min, b.Max, b.And, b.Or, b.Xor}
 	float := []func(x, y *val) *val{b.Add, b.Sub, b.Mul, b.Min, b.Max, b.Div}
 	switch op := s.rng.IntN(10); {
@@ -127,7 +122,7 @@ func (s *soup) arithmetic() {
 }
 
 func (s *soup) convert(t spmd.Type, x, y *val) {
-	b := s.builder
+	b := s.Builder
 	switch {
 	case t.Elem == spmd.F32 && s.rng.IntN(2) == 0:
 		s.keep(b.Round(b.Max(b.Min(x, b.F(1e6)), b.F(-1e6))))
@@ -151,7 +146,7 @@ func (s *soup) convert(t spmd.Type, x, y *val) {
 }
 
 func (s *soup) memory() {
-	b := s.builder
+	b := s.Builder
 	i := b.And(s.pick(spmd.Type{Elem: spmd.I64}), b.I(7))
 	switch s.rng.IntN(6) {
 	case 0:
@@ -164,7 +159,7 @@ func (s *soup) memory() {
 		s.keep(b.Gather(s.x, b.And(s.pick(spmd.Type{Elem: spmd.I32, Kind: spmd.Varying}), b.I32(15)), 4))
 	default:
 		var vs []*val
-		for range max(1, 16/s.d.target.Lanes) {
+		for range max(1, 16/s.Bed.Target.Lanes) {
 			vs = append(vs, b.Splat(s.pick(spmd.Type{Elem: spmd.F32})))
 		}
 		s.keep([]func(...*val) *val{b.ReduceAdd, b.ReduceMax}[s.rng.IntN(2)](vs...))

@@ -1,0 +1,34 @@
+package ptx
+
+import (
+	"testing"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
+)
+
+func TestOps(t *testing.T)       { checkBed(t, spmdtest.Ops, shape{1, warp}) }
+func TestLoad(t *testing.T)      { checkBed(t, spmdtest.Load, shape{1, warp}) }
+func TestStore(t *testing.T)     { checkBed(t, spmdtest.Store, shape{1, warp}) }
+func TestMasked(t *testing.T)    { checkBed(t, spmdtest.Masked, shape{1, warp}) }
+func TestDot(t *testing.T)       { checkBed(t, spmdtest.Dot, shape{1, warp}) }
+func TestDotChains(t *testing.T) { checkBed(t, spmdtest.DotChains, shape{1, warp}) }
+func TestMMA(t *testing.T)       { checkBed(t, spmdtest.MMA, shape{1, warp}, shape{2, 2 * warp}) }
+
+func TestFlow(t *testing.T) {
+	checkBed(t, spmdtest.Flow, shape{1, warp}, shape{2, warp}, shape{1, 4 * warp})
+}
+
+func TestSpaces(t *testing.T) {
+	checkBed(t, spmdtest.Spaces, shape{1, warp}, shape{2, warp}, shape{1, 3 * warp}, shape{5, warp}, shape{2, 4 * warp})
+}
+
+// TestRandomKernels has only a few of the kernels assembled: ptxas takes long over them.
+func TestRandomKernels(t *testing.T) {
+	emulate(t, spmdtest.Random(t, gpuTarget(t, 1), 0, 46), shape{1, warp})
+	checkBed(t, func(t testing.TB, target spmd.Target) *spmdtest.Bed { return spmdtest.Random(t, target, 46, 50) }, shape{1, warp})
+}
+
+func TestEveryOpHasCode(t *testing.T) {
+	spmdtest.EveryOp(t, func(op spmd.Op) bool { return int(op) < len(emitters) && emitters[op] != nil })
+}
