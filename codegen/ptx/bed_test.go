@@ -13,13 +13,11 @@ import (
 
 type val = spmd.Value
 
-// memory is a device with copies of the bed's memory, and the context of a step.
+// gpuMemory is a device with copies of the bed's memory, and the context of a step.
 type gpuMemory struct {
 	*emu.Device
-	ctx    uint64
-	at     map[int64]uint64 // by field of the context
-	blocks int
-	seed   uint64
+	ctx uint64
+	at  map[int64]uint64 // by field of the context
 }
 
 // shape is a launch.
@@ -153,6 +151,6 @@ func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 		if r != fine {
 			t.Fatalf("%v: the step gives %d", s, r)
 		}
-		d.Compare(t, want, spmdtest.Result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])})
+		d.Compare(t, want, spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])})
 	}
 }

@@ -102,7 +102,7 @@ func checkModel(t *testing.T, g *ir.Module) {
 		if r != fine {
 			t.Fatalf("the step gives %d", r)
 		}
-		got := spmdtest.Result{x.Bytes(x.at[ctxWork]), x.Bytes(x.at[ctxState]), x.Bytes(x.at[ctxLogits])}
+		got := spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])}
 		d.Compare(t, want, got)
 		d.Work, d.State = got.Work, got.State
 		t.Logf("step %d: %d warp instructions", i, x.Stats.WarpInstructions)
