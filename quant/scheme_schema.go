@@ -12,6 +12,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"github.com/ssmc/ssmc/internal/spell"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 )
@@ -124,7 +125,7 @@ func unknownName(name, kind string) string {
 		return ""
 	}
 	what := fmt.Sprintf("there is no role %q of %s", name[:min(len(name), 60)], kind)
-	if near := nearest(name, known); near != "" {
+	if near := spell.Nearest(name, slices.DeleteFunc(slices.Clone(known), isPattern)); near != "" {
 		return what + "; near to it is " + near
 	}
 	return what + "; there are " + strings.Join(known, ", ")

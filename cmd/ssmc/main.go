@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ssmc/ssmc/internal/spell"
 	"github.com/ssmc/ssmc/loader"
 )
 
@@ -101,7 +102,7 @@ func dispatch(ctx context.Context, t *terminal, args []string) error {
 		names = append(names, c.name)
 	}
 	fix := "see ssmc help"
-	if near := loader.Nearest(name, names); near != "" {
+	if near := spell.Nearest(name, names); near != "" {
 		fix = "did you mean ssmc " + near + "?"
 	}
 	return usagef("%.80q is no command\n  fix: %s", name, fix)

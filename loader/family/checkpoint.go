@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ssmc/ssmc/internal/spell"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/loader"
 )
@@ -62,7 +63,7 @@ func (c *checkpoint) leftOver() {
 			continue
 		}
 		fix := "remove the tensor if the model does not need it"
-		if near := loader.Nearest(name, missing); near != "" {
+		if near := spell.Nearest(name, missing); near != "" {
 			fix = fmt.Sprintf("if it is %q under another name, rename it", near)
 		}
 		t, _ := c.Tensor(name)

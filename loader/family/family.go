@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ssmc/ssmc/internal/spell"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/loader"
 )
@@ -140,7 +141,7 @@ func unsupported(config *loader.Config, kind string, classes []string) error {
 	case slices.Contains(known, kind):
 		return refuse(config, "model_type", fmt.Sprintf("is %q, a family that is not supported yet", kind), can)
 	}
-	if near := loader.Nearest(kind, Supported()); near != "" {
+	if near := spell.Nearest(kind, Supported()); near != "" {
 		can = fmt.Sprintf("if %q is meant, write that; %s", near, can)
 	}
 	return refuse(config, "model_type", fmt.Sprintf("is %q, a family that is not known", kind), can)

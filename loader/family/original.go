@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ssmc/ssmc/loader"
+	"github.com/ssmc/ssmc/internal/spell"
 )
 
 // The original package (mamba_ssm) writes other keys than transformers: d_model, n_layer, and the mixer's arguments in ssm_cfg. The
@@ -44,7 +44,7 @@ func readOriginal(c *checkpoint, args []string) (backbone, *reader) {
 	for _, key := range ssm.Keys() {
 		if !slices.Contains(args, key) {
 			fix := "remove the key if it changes nothing"
-			if near := loader.Nearest(key, args); near != "" {
+			if near := spell.Nearest(key, args); near != "" {
 				fix = fmt.Sprintf("if %q is meant, write that", near)
 			}
 			r.Problems().Add(ssm.Where(key), "is not an argument of this mixer", fix)

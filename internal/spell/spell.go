@@ -1,4 +1,5 @@
-package loader
+// Package spell finds what a misspelled name was meant to be, for error messages.
+package spell
 
 // Nearest is the candidate that name was probably meant to be: the one with the smallest edit distance, the first of
 // several, or "" if none is near (more than a third of the longer name would have to change).
