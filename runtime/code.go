@@ -54,13 +54,16 @@ func (c *code) unload() error {
 	return purego.Dlclose(c.handle)
 }
 
+// fact is a size that the code and the manifest state, each for itself.
+type fact struct {
+	what string
+	n    int64
+}
+
 // compare holds the sizes that the code was made for against the manifest: memory is reserved by the one and used by the other.
 func (c *code) compare(m *artifact.Manifest) error {
 	facts := *(*[16]int64)(pointer(c.facts))
-	want := [...]struct {
-		what string
-		n    int64
-	}{
+	want := [...]fact{
 		{"ABI version", int64(m.Entry.ABI)}, {"bytes of weights", m.Weights.Bytes}, {"bytes of activations", m.Sizes.WorkBytes},
 		{"bytes of scratch", m.Sizes.TeamBytes}, {"bytes of a slot", m.Sizes.SlotBytes}, {"stride of the logits", m.Sizes.LogitsStride},
 		{"vocabulary", int64(m.Model.Vocab)}, {"rows of a step", m.Sizes.MaxRows}, {"sequences of a step", m.Sizes.MaxSeqs},

@@ -12,11 +12,15 @@ import (
 func (s *Slot) Tensors() ([]loader.Tensor, error) {
 	var list []loader.Tensor
 	err := s.use(func() error {
+		state, err := s.read()
+		if err != nil {
+			return err
+		}
 		for _, st := range s.model.Manifest.States {
 			if st.Codes() {
 				continue
 			}
-			t, err := exportState(st, s.bytes())
+			t, err := exportState(st, state)
 			if err != nil {
 				return err
 			}

@@ -3,21 +3,24 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"sync"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/runtime/cuda"
 )
 
 // Options of Open. The zero value is what most want.
 type Options struct {
+	// Of an artefact for CPUs.
 	Threads int    // worker threads; 0: as many as the process may use at once
 	Level   string // a CPU level of the object code, "x86-64-v3"; empty: the best that this CPU has
+
+	// Of an artefact for a GPU.
+	Driver    *cuda.Driver  // nil: the one of this machine, cuda.Load
+	Device    string        // number of the GPU; empty: of those that can run the code the one with the most free memory
+	StepLimit time.Duration // a GPU that needs more for a step is given up as lost; 0: cuda.DefaultLimit
 
 	flush bool // tests: memory ends where the next page must not be touched
 }
@@ -29,25 +32,16 @@ const maxThreads = 1024
 type Model struct {
 	Manifest *artifact.Manifest
 	Dir      string
-	Level    string // the CPU level that runs
-	Threads  int
+	Level    string // the CPU level that runs; on a GPU what the code is for, "ptx:sm_80"
+	Threads  int    // 0 on a GPU
+	Device   string // the GPU's name; empty on a CPU
 
 	mu      sync.Mutex // one step at a time
-	code    *code
-	weights []byte // the mapped file
-	ctx     *stepContext
-	areas   areas
+	engine  engine
 	slots   slotTable
-	workers workers
-	trace   tracer
+	tracing bool
+	steps   []Step // that were traced
 	closed  bool
-}
-
-// areas are the mappings that ctx points to.
-type areas struct {
-	ctx, work, team, logits           area
-	ids, seqStart, seqSlot, outRow    area
-	idList, startList, slotList, outs []int32 // the same, as Go sees them
 }
 
 // Open loads the artefact in dir. It does not compute the checksum of the weights: see artifact.Manifest.VerifyFiles.
@@ -56,115 +50,49 @@ func Open(dir string, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Manifest: manifest, Dir: dir, Threads: o.Threads}
-	if o.Threads == 0 {
-		m.Threads = goruntime.GOMAXPROCS(0)
+	m := &Model{Manifest: manifest, Dir: dir}
+	if manifest.Target.GPU != nil {
+		err = m.openGPU(o)
+	} else {
+		err = m.openCPU(o)
 	}
-	if m.Threads < 1 || m.Threads > maxThreads {
-		return nil, fmt.Errorf("%d threads\n  fix: give a number from 1 to %d", o.Threads, maxThreads)
-	}
-	if err := m.open(o); err != nil {
-		m.Close()
+	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *Model) open(o Options) error {
-	if m.Manifest.Target.GPU != nil {
-		return fmt.Errorf("%s is compiled for %s, and this ssmc runs models on CPUs only\n  fix: compile it with --target x86-64, or launch %s yourself, as %s says", m.Dir,
-			m.Manifest.Target.Name, artifact.PTXFile, artifact.HeaderFile)
+func (m *Model) openCPU(o Options) error {
+	m.Threads = o.Threads
+	if o.Threads == 0 {
+		m.Threads = goruntime.GOMAXPROCS(0)
 	}
-	var err error
-	if m.code, err = loadCode(filepath.Join(m.Dir, artifact.SharedFile), m.Manifest.Entry.Prefix); err != nil {
-		return err
+	if m.Threads < 1 || m.Threads > maxThreads {
+		return fmt.Errorf("%d threads\n  fix: give a number from 1 to %d", o.Threads, maxThreads)
 	}
-	if err := m.code.compare(m.Manifest); err != nil {
-		return fmt.Errorf("%s: %w\n  fix: compile the checkpoint again", m.Dir, err)
-	}
-	index, err := m.code.chooseLevel(o.Level, m.Manifest.Target.Levels)
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.Dir, err)
-	}
-	m.Level = m.Manifest.Target.Levels[index].Name
-	data, err := m.mapWeights()
+	c, level, err := openCPU(m.Dir, m.Manifest, m.Threads, o)
 	if err != nil {
 		return err
 	}
-	if err := m.mapAreas(o.flush); err != nil {
-		return err
-	}
-	*m.ctx = stepContext{
-		abi: artifact.ABIVersion, level: int32(index), weights: data,
-		work: m.areas.work.address(), team: m.areas.team.address(), logits: m.areas.logits.address(),
-		ids: m.areas.ids.address(), seqStart: m.areas.seqStart.address(), seqSlot: m.areas.seqSlot.address(), outRow: m.areas.outRow.address(),
-		spin: spinRounds(m.Threads),
-	}
+	m.engine, m.Level = c, level
 	return nil
 }
 
-// mapWeights maps the weights file and gives the address of its data. The header is only as long as the two numbers say: the packed tensors are the code's
-// business, not ours.
-func (m *Model) mapWeights() (uintptr, error) {
-	path := filepath.Join(m.Dir, artifact.WeightsFile)
-	f, err := os.Open(path)
+func (m *Model) openGPU(o Options) error {
+	g, err := openGPU(m.Dir, m.Manifest, o)
 	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	want, _ := m.Manifest.File(artifact.WeightsFile)
-	head := info.Size() - m.Manifest.Weights.Bytes
-	if !info.Mode().IsRegular() || info.Size() != want.Bytes || head < 8 {
-		return 0, fmt.Errorf("%s has %d bytes, the manifest says %d, of which %d are weights\n  fix: the file is damaged or truncated; compile the checkpoint again",
-			path, info.Size(), want.Bytes, m.Manifest.Weights.Bytes)
-	}
-	m.weights, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return 0, fmt.Errorf("mapping %s into memory: %w", path, err)
-	}
-	// Pages that are read from now on come 2 MB at a time, where the system can; those that are in memory are mapped so if they were written so. (Not WILLNEED: it
-	// reads at once, but in small pages.)
-	_ = unix.Madvise(m.weights, unix.MADV_HUGEPAGE)
-	length := *(*uint64)(unsafe.Pointer(unsafe.SliceData(m.weights)))
-	if length != uint64(head-8) || head%64 != 0 {
-		return 0, fmt.Errorf("%s: the header has %d bytes, must have %d\n  fix: the file is damaged; compile the checkpoint again", path, length, head-8)
-	}
-	return uintptr(unsafe.Pointer(unsafe.SliceData(m.weights))) + uintptr(head), nil
-}
-
-// mapAreas reserves what steps work on. Only pages that are used become memory, so that the largest step costs nothing until it is taken.
-func (m *Model) mapAreas(flush bool) error {
-	s := m.Manifest.Sizes
-	a := &m.areas
-	var errs []error
-	for _, area := range []struct {
-		to   *area
-		what string
-		n    int64
-	}{
-		{&a.ctx, "the context", int64(unsafe.Sizeof(stepContext{}))},
-		{&a.work, "activations", s.WorkBytes},
-		{&a.team, "the workers' scratch", s.TeamBytes * int64(m.Threads)},
-		{&a.logits, "logits", s.MaxRows * s.LogitsStride * 4},
-		{&a.ids, "token ids", s.MaxRows * 4},
-		{&a.seqStart, "sequences", (s.MaxSeqs + 1) * 4},
-		{&a.seqSlot, "sequences", s.MaxSeqs * 4},
-		{&a.outRow, "output rows", s.MaxRows * 4},
-	} {
-		var err error
-		*area.to, err = mapArea(area.what, area.n, flush)
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	m.ctx = (*stepContext)(unsafe.Pointer(unsafe.SliceData(a.ctx.memory)))
-	a.idList, a.startList, a.slotList, a.outs = a.ids.int32s(), a.seqStart.int32s(), a.seqSlot.int32s(), a.outRow.int32s()
+	m.engine, m.Level, m.Device = g, m.Manifest.Target.Name, g.c.Name
 	return nil
+}
+
+// Machine says what runs the model.
+func (m *Model) Machine() string {
+	if m.Device == "" {
+		return fmt.Sprintf("%d threads at %s", m.Threads, m.Level)
+	}
+	return fmt.Sprintf("%s with code for %s", m.Device, m.Level)
 }
 
 // Close ends the worker threads and gives everything back. Slots of the model must not be used afterwards.
@@ -175,19 +103,7 @@ func (m *Model) Close() error {
 		return nil
 	}
 	m.closed = true
-	m.stopWorkers()
-	a := &m.areas
-	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow} {
-		area.free()
-	}
-	m.slots.memory.free()
-	m.trace.memory.free()
-	m.ctx = nil
-	var err error
-	if m.weights != nil {
-		err = unix.Munmap(m.weights)
-	}
-	return errors.Join(err, m.code.unload())
+	return m.engine.close()
 }
 
 // errClosed is what a closed model answers.

@@ -28,12 +28,12 @@ func (m *Model) Profile(ctx context.Context, o BenchOptions) (*Profile, error) {
 	if _, err := r.prefill(ctx); err != nil { // the first one only warms
 		return nil, err
 	}
-	clock, ticks := time.Now(), cycles()
+	clock, ticks := time.Now(), m.engine.ticks()
 	if _, err := m.Trace(true); err != nil {
 		return nil, err
 	}
 	_, err = r.prefill(ctx)
-	p := &Profile{model: m, prefillSteps: len(m.trace.steps), decodeSteps: o.Generate}
+	p := &Profile{model: m, prefillSteps: len(m.steps), decodeSteps: o.Generate}
 	if err == nil {
 		_, err = r.decode(ctx, o.Generate)
 	}
@@ -41,7 +41,7 @@ func (m *Model) Profile(ctx context.Context, o BenchOptions) (*Profile, error) {
 	if p.Steps, off = m.Trace(false); err == nil {
 		err = off
 	}
-	p.TicksPerSec = float64(cycles()-ticks) / time.Since(clock).Seconds()
+	p.TicksPerSec = float64(m.engine.ticks()-ticks) / time.Since(clock).Seconds()
 	return p, err
 }
 
@@ -65,7 +65,7 @@ func (p *Profile) Table(prefill bool) []PhaseTime {
 	if prefill {
 		steps = p.Steps[:p.prefillSteps]
 	}
-	phases, workers := p.model.Manifest.Phases, p.model.Threads
+	phases, workers := p.model.Manifest.Phases, p.model.engine.lanes()
 	index := make(map[string]int)
 	var table []PhaseTime
 	total := 0.0
@@ -127,7 +127,7 @@ type traceArgs struct {
 // WriteChrome writes the steps in the form that chrome://tracing and Perfetto read, one row for each worker.
 func (p *Profile) WriteChrome(w io.Writer) error {
 	var events []traceEvent
-	workers := p.model.Threads
+	workers := p.model.engine.lanes()
 	if len(p.Steps) == 0 {
 		return json.NewEncoder(w).Encode(events)
 	}

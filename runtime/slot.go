@@ -12,12 +12,11 @@ type Slot struct {
 	tokens int64
 }
 
-// slotTable holds the memory of all slots and which of them are free.
+// slotTable knows which slots are free. The engine has their memory.
 type slotTable struct {
-	memory memory
-	count  int   // slots that memory has room for
-	used   int   // slots that were ever given out
-	free   []int // of these, the free ones
+	count int   // slots that there is memory for
+	used  int   // slots that were ever given out
+	free  []int // of these, the free ones
 }
 
 // maxSlots bounds the memory that can be reserved by mistake.
@@ -40,10 +39,12 @@ func (m *Model) newSlot(zero bool) (*Slot, error) {
 	t := &m.slots
 	if n := len(t.free); n > 0 {
 		s := &Slot{model: m, index: t.free[n-1]}
-		t.free = t.free[:n-1]
 		if zero {
-			clear(s.bytes())
+			if err := m.engine.clearSlot(s.index); err != nil {
+				return nil, err
+			}
 		}
+		t.free = t.free[:n-1]
 		return s, nil
 	}
 	if t.used == t.count {
@@ -51,7 +52,7 @@ func (m *Model) newSlot(zero bool) (*Slot, error) {
 		if count > maxSlots {
 			return nil, fmt.Errorf("more than %d sequences at a time", maxSlots)
 		}
-		if err := t.memory.grow("states", int64(count)*m.Manifest.Sizes.SlotBytes); err != nil {
+		if err := m.engine.growSlots(count); err != nil {
 			return nil, err
 		}
 		t.count = count
@@ -60,10 +61,10 @@ func (m *Model) newSlot(zero bool) (*Slot, error) {
 	return &Slot{model: m, index: t.used - 1}, nil
 }
 
-// bytes is the slot's memory.
-func (s *Slot) bytes() []byte {
-	n := int(s.model.Manifest.Sizes.SlotBytes)
-	return s.model.slots.memory[s.index*n : (s.index+1)*n : (s.index+1)*n]
+// read copies the slot's memory.
+func (s *Slot) read() ([]byte, error) {
+	b := make([]byte, s.model.Manifest.Sizes.SlotBytes)
+	return b, s.model.engine.readSlot(b, s.index)
 }
 
 // use locks the model for work on the slot's memory.
@@ -94,7 +95,9 @@ func (s *Slot) Free() {
 // Reset makes the slot empty.
 func (s *Slot) Reset() error {
 	return s.use(func() error {
-		clear(s.bytes())
+		if err := s.model.engine.clearSlot(s.index); err != nil {
+			return err
+		}
 		s.tokens = 0
 		return nil
 	})
@@ -103,12 +106,18 @@ func (s *Slot) Reset() error {
 // Fork gives a second slot with the same state. The two sequences go on without touching each other.
 func (s *Slot) Fork() (*Slot, error) {
 	var f *Slot
-	err := s.use(func() (err error) {
-		if f, err = s.model.newSlot(false); err != nil {
+	err := s.use(func() error {
+		m := s.model
+		n, err := m.newSlot(false)
+		if err != nil {
 			return err
 		}
-		copy(f.bytes(), s.bytes())
-		f.tokens = s.tokens
+		if err := m.engine.copySlot(n.index, s.index); err != nil {
+			m.slots.free = append(m.slots.free, n.index)
+			return err
+		}
+		n.tokens = s.tokens
+		f = n
 		return nil
 	})
 	return f, err
@@ -120,9 +129,8 @@ func (s *Slot) CopyFrom(other *Slot) error {
 		if other.model != s.model || other.index < 0 {
 			return errors.New("the slot to copy from is not one of this model")
 		}
-		copy(s.bytes(), other.bytes())
 		s.tokens = other.tokens
-		return nil
+		return s.model.engine.copySlot(s.index, other.index)
 	})
 }
 
@@ -137,8 +145,9 @@ type Snapshot struct {
 func (s *Slot) Snapshot() (*Snapshot, error) {
 	var snap *Snapshot
 	err := s.use(func() error {
-		snap = &Snapshot{s.model, append([]byte(nil), s.bytes()...), s.tokens}
-		return nil
+		data, err := s.read()
+		snap = &Snapshot{s.model, data, s.tokens}
+		return err
 	})
 	return snap, err
 }
@@ -149,8 +158,7 @@ func (s *Slot) Restore(snap *Snapshot) error {
 		if snap.model != s.model {
 			return errors.New("the snapshot is of another model")
 		}
-		copy(s.bytes(), snap.data)
 		s.tokens = snap.tokens
-		return nil
+		return s.model.engine.writeSlot(s.index, snap.data)
 	})
 }

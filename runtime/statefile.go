@@ -32,6 +32,9 @@ const (
 	maxPending   = 1 << 16
 )
 
+// order is that of all numbers in files.
+var order = binary.LittleEndian
+
 // Save writes the state to a file, and with it tokens that come next but were not taken in yet (of a generation: the last one).
 // The file appears when it is whole.
 func (s *Slot) Save(path string, pending []int32) error {
@@ -44,17 +47,20 @@ func (s *Slot) Save(path string, pending []int32) error {
 		if err != nil {
 			return err
 		}
+		state, err := s.read()
+		if err != nil {
+			return err
+		}
 		b.WriteString(stateMagic)
-		order := binary.LittleEndian
 		b.Write(order.AppendUint32(nil, stateVersion))
 		b.Write(order.AppendUint32(nil, uint32(len(pending))))
 		b.Write(order.AppendUint64(nil, uint64(s.tokens)))
-		b.Write(order.AppendUint64(nil, uint64(len(s.bytes()))))
+		b.Write(order.AppendUint64(nil, uint64(len(state))))
 		b.Write(sum)
 		for _, id := range pending {
 			b.Write(order.AppendUint32(nil, uint32(id)))
 		}
-		b.Write(s.bytes())
+		b.Write(state)
 		return nil
 	})
 	if err != nil {
@@ -102,9 +108,8 @@ func (s *Slot) Load(path string) (pending []int32, err error) {
 		return nil, fmt.Errorf("state file %s: %w", path, err)
 	}
 	return pending, s.use(func() error {
-		copy(s.bytes(), state)
 		s.tokens = tokens
-		return nil
+		return s.model.engine.writeSlot(s.index, state)
 	})
 }
 
@@ -126,7 +131,6 @@ func parseState(data []byte, weightsSHA256 string, slotBytes int64) (tokens int6
 	if len(data) < stateHeader+sha256.Size || string(data[:8]) != stateMagic {
 		return fail("is not a saved state")
 	}
-	order := binary.LittleEndian
 	if v := order.Uint32(data[8:]); v != stateVersion {
 		return fail("version %d is unknown, this ssmc reads %d", v, stateVersion)
 	}

@@ -87,45 +87,52 @@ func (m *Model) checkInputs(inputs []Input) error {
 
 // step runs one step and hands out its logits.
 func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
-	a, c := &m.areas, m.ctx
+	l := m.engine.lists()
 	rows, outs := 0, 0
 	type output struct{ input, token int }
 	var wanted []output
 	for s, p := range parts {
 		in := inputs[p.input]
-		a.startList[s] = int32(rows)
-		a.slotList[s] = int32(in.Slot.index)
-		copy(a.idList[rows:], in.IDs[p.from:p.to])
+		l.seqStart[s] = int32(rows)
+		l.seqSlot[s] = int32(in.Slot.index)
+		copy(l.ids[rows:], in.IDs[p.from:p.to])
 		for n := next[p.input]; n < len(in.Outs) && in.Outs[n] < p.to; n++ {
-			a.outs[outs] = int32(rows + in.Outs[n] - p.from)
+			l.outRow[outs] = int32(rows + in.Outs[n] - p.from)
 			wanted = append(wanted, output{p.input, in.Outs[n]})
 			outs++
 		}
 		rows += p.to - p.from
 	}
-	a.startList[len(parts)] = int32(rows)
-	c.rows, c.seqs, c.outs = int64(rows), int64(len(parts)), int64(outs)
-	c.state = m.slots.memory.address()
-	if err := m.callStep(); err != nil {
+	l.seqStart[len(parts)] = int32(rows)
+	if err := m.engine.step(rows, len(parts), outs); err != nil {
 		return err
 	}
-	m.trace.record(m, rows, len(parts), outs)
+	if err := m.record(rows, len(parts), outs); err != nil {
+		return err
+	}
 	if watch != nil {
-		if err := watch(m.left(inputs, parts)); err != nil {
+		left, err := m.left(inputs, parts)
+		if err != nil {
+			return err
+		}
+		if err := watch(left); err != nil {
 			return err
 		}
 	}
 	for _, p := range parts {
 		inputs[p.input].Slot.tokens += int64(p.to - p.from)
 	}
-	logits := a.logits.floats()
-	stride, vocab := int(m.Manifest.Sizes.LogitsStride), m.Manifest.Model.Vocab
+	vocab := m.Manifest.Model.Vocab
 	for o, w := range wanted {
 		next[w.input]++
 		if out == nil {
 			continue
 		}
-		if err := out(w.input, w.token, logits[o*stride:o*stride+vocab:o*stride+vocab]); err != nil {
+		logits, err := m.engine.logits(o)
+		if err != nil {
+			return err
+		}
+		if err := out(w.input, w.token, logits[:vocab:vocab]); err != nil {
 			return err
 		}
 	}

@@ -1,15 +1,10 @@
 package runtime
 
-// Step is the record of one step: when each worker began each phase. Stamps[p*workers+w] is in ticks of the time stamp counter; phase len(Phases) is the end.
+// Step is the record of one step: when each worker began each phase. Stamps[p*workers+w] is in ticks of the time stamp counter, on a GPU, where a block is
+// a worker, in nanoseconds; phase len(Phases) is the end.
 type Step struct {
 	Rows, Seqs, Outs int
 	Stamps           []uint64
-}
-
-// tracer collects steps while it is on.
-type tracer struct {
-	memory memory
-	steps  []Step
 }
 
 // Trace begins to record steps, or with on false ends it and gives what was recorded.
@@ -19,26 +14,21 @@ func (m *Model) Trace(on bool) ([]Step, error) {
 	if m.closed {
 		return nil, errClosed
 	}
-	steps := m.trace.steps
-	m.trace.steps, m.ctx.trace = nil, 0
-	if !on {
-		return steps, nil
+	steps := m.steps
+	m.steps, m.tracing = nil, false
+	if err := m.engine.trace(on); err != nil || !on {
+		return steps, err
 	}
-	if m.trace.memory == nil {
-		var err error
-		if m.trace.memory, err = mapMemory("time stamps", int64(len(m.Manifest.Phases)+1)*int64(m.Threads)*8); err != nil {
-			return nil, err
-		}
-	}
-	m.ctx.trace = m.trace.memory.address()
+	m.tracing = true
 	return nil, nil
 }
 
 // record keeps the stamps of the step that has just run.
-func (t *tracer) record(m *Model, rows, seqs, outs int) {
-	if m.ctx.trace == 0 {
-		return
+func (m *Model) record(rows, seqs, outs int) error {
+	if !m.tracing {
+		return nil
 	}
-	t.steps = append(t.steps, Step{rows, seqs, outs, append([]uint64(nil), t.memory.stamps()...)})
-	clear(t.memory.stamps())
+	stamps, err := m.engine.stamps()
+	m.steps = append(m.steps, Step{rows, seqs, outs, stamps})
+	return err
 }

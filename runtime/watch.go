@@ -8,7 +8,7 @@ import (
 // Left is what a step left in work memory: the rows of the activations that the code keeps until the step's end. Calibration reads them. They are the
 // model's and are overwritten by the next step.
 type Left struct {
-	m     *Model
+	work  []byte
 	Parts []LeftPart
 }
 
@@ -24,12 +24,11 @@ type LeftPart struct {
 // Rows gives n rows of columns numbers each, from row on, of the activation at offset bytes with stride numbers from row to row: what the plan of the
 // kernels calls a kept value. The rows are joined into one slice, to which they are copied if they do not lie so.
 func (l *Left) Rows(into []float32, offset, stride, columns int64, row, n int) []float32 {
-	work := l.m.areas.work.memory
 	end := offset + 4*(int64(row+n-1)*stride+columns)
-	if n == 0 || columns == 0 || offset < 0 || stride < columns || end > int64(len(work)) {
+	if n == 0 || columns == 0 || offset < 0 || stride < columns || end > int64(len(l.work)) {
 		return into[:0]
 	}
-	all := unsafe.Slice((*float32)(unsafe.Pointer(&work[offset])), (end-offset)/4)[int64(row)*stride:]
+	all := unsafe.Slice((*float32)(unsafe.Pointer(&l.work[offset])), (end-offset)/4)[int64(row)*stride:]
 	if stride == columns {
 		return all
 	}
@@ -46,8 +45,12 @@ func (m *Model) RunWatched(ctx context.Context, inputs []Input, out func(input, 
 }
 
 // left describes a step to who watches it.
-func (m *Model) left(inputs []Input, parts []part) *Left {
-	l := &Left{m: m}
+func (m *Model) left(inputs []Input, parts []part) (*Left, error) {
+	work, err := m.engine.left()
+	if err != nil {
+		return nil, err
+	}
+	l := &Left{work: work}
 	row, out := 0, 0
 	for _, p := range parts {
 		outs := 0
@@ -60,5 +63,5 @@ func (m *Model) left(inputs []Input, parts []part) *Left {
 		row += p.to - p.from
 		out += outs
 	}
-	return l
+	return l, nil
 }

@@ -29,39 +29,39 @@ type workers struct {
 }
 
 // startWorkers starts them once, at the first step: a model that is only inspected costs no thread.
-func (m *Model) startWorkers() {
-	if m.workers.running || m.Threads == 1 {
+func (c *cpuEngine) startWorkers() {
+	if c.workers.running || c.threads == 1 {
 		return
 	}
-	m.workers.running = true
-	for w := 1; w < m.Threads; w++ {
-		m.workers.done.Add(1)
+	c.workers.running = true
+	for w := 1; w < c.threads; w++ {
+		c.workers.done.Add(1)
 		go func() {
-			defer m.workers.done.Done()
+			defer c.workers.done.Done()
 			goruntime.LockOSThread()
 			defer goruntime.UnlockOSThread()
-			purego.SyscallN(m.code.serveFunc, uintptr(unsafe.Pointer(m.ctx)), uintptr(w), uintptr(m.Threads))
+			purego.SyscallN(c.code.serveFunc, uintptr(unsafe.Pointer(c.ctx)), uintptr(w), uintptr(c.threads))
 		}()
 	}
 }
 
 // stopWorkers lets them return and waits for it.
-func (m *Model) stopWorkers() {
-	if !m.workers.running {
+func (c *cpuEngine) stopWorkers() {
+	if !c.workers.running {
 		return
 	}
-	m.ctx.stop = 1
-	purego.SyscallN(m.code.stepFunc, uintptr(unsafe.Pointer(m.ctx)), 0, uintptr(m.Threads))
-	m.workers.done.Wait()
-	m.workers.running = false
+	c.ctx.stop = 1
+	purego.SyscallN(c.code.stepFunc, uintptr(unsafe.Pointer(c.ctx)), 0, uintptr(c.threads))
+	c.workers.done.Wait()
+	c.workers.running = false
 }
 
 // callStep runs the step that the context describes.
-func (m *Model) callStep() error {
-	m.startWorkers()
-	result, _, _ := purego.SyscallN(m.code.stepFunc, uintptr(unsafe.Pointer(m.ctx)), 0, uintptr(m.Threads))
+func (c *cpuEngine) callStep() error {
+	c.startWorkers()
+	result, _, _ := purego.SyscallN(c.code.stepFunc, uintptr(unsafe.Pointer(c.ctx)), 0, uintptr(c.threads))
 	if code := int32(result); code != 0 {
-		return fmt.Errorf("a step of %d rows, %d sequences and %d outputs failed: %s", m.ctx.rows, m.ctx.seqs, m.ctx.outs, stepError(code))
+		return fmt.Errorf("a step of %d rows, %d sequences and %d outputs failed: %s", c.ctx.rows, c.ctx.seqs, c.ctx.outs, stepError(code))
 	}
 	return nil
 }

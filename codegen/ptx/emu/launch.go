@@ -50,7 +50,7 @@ type launch struct {
 
 // Launch runs a kernel, block after block. sharedBytes is dynamic shared memory.
 func (d *Device) Launch(kernel string, grid, threads [3]int, sharedBytes int, params ...Arg) error {
-	l, err := d.newLaunch(kernel, grid, threads, sharedBytes, params)
+	l, err := d.newLaunch(d.modules, kernel, grid, threads, sharedBytes, params)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,11 @@ func (d *Device) Launch(kernel string, grid, threads [3]int, sharedBytes int, pa
 
 // LaunchCooperative runs all blocks of a kernel at the same time, so that they may wait for each other.
 func (d *Device) LaunchCooperative(kernel string, grid, threads [3]int, sharedBytes int, params ...Arg) error {
-	l, err := d.newLaunch(kernel, grid, threads, sharedBytes, params)
+	return d.launchCooperative(d.modules, kernel, grid, threads, sharedBytes, params)
+}
+
+func (d *Device) launchCooperative(modules []*loaded, kernel string, grid, threads [3]int, sharedBytes int, params []Arg) error {
+	l, err := d.newLaunch(modules, kernel, grid, threads, sharedBytes, params)
 	if err != nil {
 		return err
 	}
@@ -90,10 +94,10 @@ func (d *Device) LaunchCooperative(kernel string, grid, threads [3]int, sharedBy
 	return l.end(l.run(blocks))
 }
 
-// newLaunch checks the shape of a launch.
-func (d *Device) newLaunch(kernel string, grid, threads [3]int, sharedBytes int, params []Arg) (*launch, error) {
+// newLaunch checks the shape of a launch of a kernel of one of the modules.
+func (d *Device) newLaunch(modules []*loaded, kernel string, grid, threads [3]int, sharedBytes int, params []Arg) (*launch, error) {
 	l := &launch{d: d, grid: grid, block: threads, rng: rand.New(rand.NewPCG(d.Seed, 1))}
-	for _, on := range d.modules {
+	for _, on := range modules {
 		if f := on.m.functions[kernel]; f != nil && f.entry && f.defined {
 			l.on, l.m, l.kernel = on, on.m, f
 		}

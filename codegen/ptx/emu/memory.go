@@ -124,6 +124,12 @@ func (d *Device) Load(m *Module) error {
 			}
 		}
 	}
+	d.modules = append(d.modules, d.place(m))
+	return nil
+}
+
+// place gives the variables of a module memory.
+func (d *Device) place(m *Module) *loaded {
 	l := &loaded{m: m, globals: map[*variable]uint64{}, consts: make([]byte, m.constBytes)}
 	for _, v := range m.order {
 		if v.space == global {
@@ -147,8 +153,7 @@ func (d *Device) Load(m *Module) error {
 			v.fill(l.consts[v.at:], address)
 		}
 	}
-	d.modules = append(d.modules, l)
-	return nil
+	return l
 }
 
 // Symbol gives the address of a .global variable of a loaded module.
