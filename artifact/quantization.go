@@ -36,6 +36,19 @@ type StoredWeight struct {
 	Method string `json:"method,omitempty"` // gptq; empty: round to nearest
 }
 
+// CodeProducts says whether some of a model's contractions multiply codes by codes.
+func (m *Manifest) CodeProducts() bool {
+	if m.Quantization == nil {
+		return false
+	}
+	for _, v := range m.Quantization.Values {
+		if v.Type == "i8" {
+			return true
+		}
+	}
+	return false
+}
+
 func (q *Quantization) check(c *checker) {
 	c.that(q.Scheme != "", "quantization.scheme", "is empty")
 	for i, v := range q.Values {

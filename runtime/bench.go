@@ -25,6 +25,7 @@ type Bench struct {
 	Model     string `json:"model"` // family and size
 	Level     string `json:"level"`
 	Threads   int    `json:"threads"`
+	Device    string `json:"device,omitempty"` // of a GPU
 	Prompt    int    `json:"prompt"`
 	Generate  int    `json:"generate"`
 	Batch     int    `json:"batch"`
@@ -41,11 +42,13 @@ type Bench struct {
 	BandwidthShare   float64 `json:"bandwidth_share"`
 
 	PrefillGflops float64 `json:"prefill_gflop_s"`      // operations of the prefill; an exponential counts as expOps
-	MachinePeak   float64 `json:"machine_peak_gflop_s"` // multiply-adds from registers, measured after it
+	MachinePeak   float64 `json:"machine_peak_gflop_s"` // multiply-adds from registers, measured after it; on a GPU from a table, 0: not known
+	PeakOf        string  `json:"machine_peak_of"`
 	PeakShare     float64 `json:"peak_share"`
 
 	LoadMillis float64 `json:"load_ms"`
 	PeakMemory int64   `json:"peak_memory_bytes"` // of the process, before the machine was measured
+	DeviceMem  int64   `json:"device_memory_bytes,omitempty"`
 }
 
 // expOps is what an exponential counts as: a vector unit that makes 104 billion operations of multiply-adds makes 4.8 billion of the
@@ -59,7 +62,7 @@ func (m *Model) Bench(ctx context.Context, o BenchOptions, load time.Duration) (
 	}
 	b := &Bench{
 		Model: fmt.Sprintf("%s, %.1f M parameters, weights %s", m.Manifest.Model.Family, float64(m.Manifest.Model.Parameters)/1e6, m.Manifest.Weights.Mode),
-		Level: m.Level, Threads: m.Threads, Prompt: o.Prompt, Generate: o.Generate, Batch: o.Batch, Repeat: o.Repeat,
+		Level: m.Level, Threads: m.Threads, Device: m.Device, DeviceMem: m.engine.deviceBytes(), Prompt: o.Prompt, Generate: o.Generate, Batch: o.Batch, Repeat: o.Repeat,
 		StepBytes: m.Manifest.StepWeightBytes(), LoadMillis: load.Seconds() * 1e3,
 	}
 	prefill, decode, err := m.rates(ctx, o)
@@ -77,27 +80,32 @@ func (m *Model) Bench(ctx context.Context, o BenchOptions, load time.Duration) (
 // compareMachine takes the yardsticks and the shares.
 func (b *Bench) compareMachine(ctx context.Context, m *Model, o BenchOptions) error {
 	o.progress("measuring the machine", 0, 0)
-	lanes := 8
-	for _, l := range m.Manifest.Target.Levels {
-		if l.Name == m.Level {
-			lanes = l.Lanes
-		}
-	}
-	bandwidth, err := Bandwidth(ctx, m.Threads)
-	if err != nil {
-		return err
-	}
-	peak, err := Peak(ctx, m.Threads, lanes)
+	y, err := m.measure(ctx)
 	if err != nil {
 		return err
 	}
 	c := m.Manifest.Cost
-	ops := float64(c.RowOps) + expOps*float64(c.RowExp) + float64(c.OutOps)/float64(o.Prompt)
-	b.Bandwidth, b.MachineBandwidth = b.DecodeRate/float64(o.Batch)*float64(b.StepBytes)/1e9, bandwidth/1e9
+	ops := float64(c.RowOps) + float64(c.OutOps)/float64(o.Prompt)
+	if m.Device == "" { // a GPU's tensor cores make no exponentials, and are not kept from anything by them
+		ops += expOps * float64(c.RowExp)
+	}
+	b.Bandwidth, b.MachineBandwidth = b.DecodeRate/float64(o.Batch)*float64(b.StepBytes)/1e9, y.bandwidth/1e9
 	b.BandwidthShare = b.Bandwidth / b.MachineBandwidth
-	b.PrefillGflops, b.MachinePeak = b.PrefillRate*ops/1e9, peak/1e9
-	b.PeakShare = b.PrefillGflops / b.MachinePeak
+	b.PrefillGflops, b.MachinePeak, b.PeakOf = b.PrefillRate*ops/1e9, y.peak/1e9, y.peakOf
+	if b.MachinePeak > 0 {
+		b.PeakShare = b.PrefillGflops / b.MachinePeak
+	}
 	return nil
+}
+
+// measure takes the machine's yardsticks.
+func (m *Model) measure(ctx context.Context) (yardsticks, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return yardsticks{}, errClosed
+	}
+	return m.engine.yardsticks(ctx)
 }
 
 func (o *BenchOptions) progress(stage string, done, total int) {

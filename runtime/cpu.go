@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -185,6 +186,15 @@ func (c *cpuEngine) stamps() ([]uint64, error) {
 func (c *cpuEngine) lanes() int { return c.threads }
 
 func (c *cpuEngine) ticks() uint64 { return cycles() }
+
+func (c *cpuEngine) yardsticks(ctx context.Context) (y yardsticks, err error) {
+	if y.bandwidth, err = Bandwidth(ctx, c.threads); err != nil {
+		return y, err
+	}
+	y.peakOf = "multiply-adds from registers"
+	y.peak, err = Peak(ctx, c.threads, c.manifest.Target.Levels[c.ctx.level].Lanes)
+	return y, err
+}
 
 func (c *cpuEngine) deviceBytes() int64 { return 0 }
 

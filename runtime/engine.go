@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,9 +34,17 @@ type engine interface {
 	lanes() int
 	ticks() uint64 // a clock that goes as fast as theirs
 
+	// yardsticks are what the machine can do, for benchmarks.
+	yardsticks(ctx context.Context) (yardsticks, error)
 	// deviceBytes is how much of a GPU's memory is in use; 0 on a CPU.
 	deviceBytes() int64
 	close() error
+}
+
+// yardsticks are bytes that are read and operations that are made in a second at best.
+type yardsticks struct {
+	bandwidth, peak float64 // 0: not known
+	peakOf          string  // what the operations are
 }
 
 // lists are a step's inputs, as docs/abi.md has them, with room for the largest step.

@@ -52,7 +52,9 @@ func TestGPUOpenRefuses(t *testing.T) {
 			[]string{"starting the emulator: cuInit", "fix: plug in a GPU"}},
 		{"none left", "sm_80", with(func(d *cuda.Driver) { d.DeviceGetCount = func(n *int32) cuda.Result { *n = 0; return cuda.Success } }), "",
 			[]string{"the emulator finds no GPU", "CUDA_VISIBLE_DEVICES"}},
-		{"an old driver", "sm_80", with(func(d *cuda.Driver) { d.DriverGetVersion = func(v *int32) cuda.Result { *v = 11040; return cuda.Success } }), "",
+		{"an old driver", "sm_80", with(func(d *cuda.Driver) {
+			d.DriverGetVersion = func(v *int32) cuda.Result { *v = 11040; return cuda.Success }
+		}), "",
 			[]string{"the CUDA driver is too old: it is for CUDA 11.4, and PTX 7.8 needs one for CUDA 11.8", "fix: install NVIDIA's driver 520 or newer"}},
 		{"an old GPU", "sm_86", one(emulator.Device{}), "",
 			[]string{"GPU 0, emulator of sm_80 (compute capability 8.0) cannot run code for sm_86, which needs 8.6 or more", "fix: compile the checkpoint with --target ptx:sm_80"}},

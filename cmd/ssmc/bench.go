@@ -11,6 +11,7 @@ import (
 // benched is the JSON of a bench.
 type benched struct {
 	*runtime.Bench
+	machine        string
 	DecodeProfile  []runtime.PhaseTime `json:"decode_profile,omitempty"`
 	PrefillProfile []runtime.PhaseTime `json:"prefill_profile,omitempty"`
 }
@@ -18,7 +19,7 @@ type benched struct {
 func benchCommand() *command {
 	c := &command{
 		about: `Measures decoding, prefill, memory, and in the same process what the machine could do: its read bandwidth (the best of many windows of 1 GiB, vector loads) and its
-multiply-adds from registers, with as many threads. decode_tokens_per_s and prefill_tokens_per_s are the best of the repeats; the medians stand beside them.`,
+multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth (128-bit loads through 24 times its cache), and its tensor cores' peak from a table. decode_tokens_per_s and prefill_tokens_per_s are the best of the repeats; the medians stand beside them.`,
 		examples: []string{
 			"ssmc bench out --threads 2",
 			"ssmc bench out --batch 16 --prompt 32 --json",
@@ -35,7 +36,7 @@ multiply-adds from registers, with as many threads. decode_tokens_per_s and pref
 	profile := look.Bool("profile", false, "print where the time goes, phase by phase")
 	trace := look.String("trace", "", "write the steps to a `file` for chrome://tracing or Perfetto")
 	asJSON := c.jsonFlag(look)
-	var options runtime.Options
+	var options machineOptions
 	machineFlags(c, &options)
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		if err := wantArgs(args, 1, 1, "DIR"); err != nil {
@@ -57,14 +58,14 @@ multiply-adds from registers, with as many threads. decode_tokens_per_s and pref
 	return c
 }
 
-func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions, options runtime.Options, profile bool, trace string) (*benched, error) {
+func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions, options machineOptions, profile bool, trace string) (*benched, error) {
 	start := time.Now()
 	m, err := openModel(dir, options)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	b := &benched{}
+	b := &benched{machine: m.Machine()}
 	if b.Bench, err = m.Bench(ctx, o, time.Since(start)); err != nil || !profile && trace == "" {
 		return b, err
 	}
@@ -82,16 +83,26 @@ func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions,
 	return b, err
 }
 
+func (b *benched) arithmetic() string {
+	if b.MachinePeak == 0 {
+		return fmt.Sprintf("%.1f GFLOP/s; the peak of this GPU is not known", b.PrefillGflops)
+	}
+	return fmt.Sprintf("%.1f GFLOP/s, %.0f %% of the %.1f that this machine makes (%s)", b.PrefillGflops, 100*b.PeakShare, b.MachinePeak, b.PeakOf)
+}
+
 func (b *benched) print(t *terminal) error {
 	rows := [][]string{
 		{"model", b.Model},
-		{"machine", fmt.Sprintf("%d threads, %s", b.Threads, b.Level)},
+		{"machine", b.machine},
 		{"decode", fmt.Sprintf("%.1f tokens/s (median %.1f), %d at a time", b.DecodeRate, b.DecodeMedian, b.Batch)},
 		{"bandwidth", fmt.Sprintf("%.1f GB/s of weights, %.0f %% of the %.1f GB/s that this machine reads", b.Bandwidth, 100*b.BandwidthShare, b.MachineBandwidth)},
 		{"prefill", fmt.Sprintf("%.1f tokens/s (median %.1f), prompt of %d", b.PrefillRate, b.PrefillMedian, b.Prompt)},
-		{"arithmetic", fmt.Sprintf("%.1f GFLOP/s, %.0f %% of the %.1f that this machine multiplies and adds", b.PrefillGflops, 100*b.PeakShare, b.MachinePeak)},
+		{"arithmetic", b.arithmetic()},
 		{"load", fmt.Sprintf("%.1f ms", b.LoadMillis)},
 		{"peak memory", size(b.PeakMemory)},
+	}
+	if b.DeviceMem > 0 {
+		rows = append(rows, []string{"device memory", size(b.DeviceMem)})
 	}
 	if err := t.table(rows); err != nil {
 		return err

@@ -36,8 +36,8 @@ type evalFlags struct {
 	window, stride, windows int
 	maxKL, maxRatio         float64
 	asJSON                  bool
-	runtime.Options
-	layer layerFlags
+	machine                 machineOptions
+	layer                   layerFlags
 }
 
 func evalCommand() *command {
@@ -66,7 +66,7 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 	limits.Float64Var(&e.maxKL, "max-kl", 0, "largest allowed mean `KL`, in nats; 0: none")
 	limits.Float64Var(&e.maxRatio, "max-ppl-ratio", 0, "largest allowed `ratio` of the perplexities; 0: none")
 	e.layer.register(c)
-	machineFlags(c, &e.Options)
+	machineFlags(c, &e.machine)
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		if err := wantArgs(args, 1, 1, "DIR"); err != nil {
 			return err
@@ -123,14 +123,14 @@ func (e *evalFlags) check() error {
 
 // evaluate runs the model, and the one it is compared with.
 func (e *evalFlags) evaluate(ctx context.Context, t *terminal, dir string) (*evaluated, error) {
-	m, err := openModel(dir, e.Options)
+	m, err := openModel(dir, e.machine)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
 	var float *runtime.Model
 	if e.against != "" {
-		if float, err = openModel(e.against, e.Options); err != nil {
+		if float, err = openBeside(e.against, e.machine); err != nil {
 			return nil, err
 		}
 		defer float.Close()

@@ -27,7 +27,7 @@ type runFlags struct {
 	state     string
 	input     string
 	output    string
-	options   runtime.Options
+	options   machineOptions
 	json      bool
 }
 
@@ -71,21 +71,6 @@ With --input tensors go in and out: input_ids, one row or a batch, gives logits,
 
 func (f *runFlags) jsonInto(c *command) {
 	c.flags("output").BoolVar(&f.json, "json", false, "print JSON when all is done")
-}
-
-// machineFlags are those of every command that runs a model.
-func machineFlags(c *command, o *runtime.Options) {
-	g := c.flags("machine")
-	g.IntVar(&o.Threads, "threads", 0, "worker `threads`; 0: as many as there are cores")
-	g.StringVar(&o.Level, "level", "", "CPU `level` of the code; default: the best that this CPU has")
-}
-
-// openModel opens an artefact. Wrong values of the flags are mistakes of usage.
-func openModel(dir string, o runtime.Options) (*runtime.Model, error) {
-	if o.Threads < 0 || o.Threads > 1024 {
-		return nil, usagef("--threads %d must be from 1 to 1024", o.Threads)
-	}
-	return runtime.Open(dir, o)
 }
 
 // runTensors is run with --input.
@@ -300,6 +285,6 @@ func (g *generator) finish(prompt int, rate float64) error {
 	if _, err := io.WriteString(g.t.stdout, line); err != nil {
 		return err
 	}
-	g.t.note("%d tokens, %.1f tokens/s with %d threads at %s", len(g.out), rate, g.m.Threads, g.m.Level)
+	g.t.note("%d tokens, %.1f tokens/s with %s", len(g.out), rate, g.m.Machine())
 	return nil
 }

@@ -30,7 +30,7 @@ continuation if the file has one. Exit code 3 when something differs by more tha
 	reference := g.String("reference", "", "`file` with input_ids and logits (or logits_f64), perhaps generated_ids")
 	tolerance := g.Float64("tolerance", 0, "largest allowed `difference` of a logit; 0: what reference.json beside the file says, else 2e-5 of the largest logit")
 	asJSON := c.jsonFlag(g)
-	var o runtime.Options
+	var o machineOptions
 	machineFlags(c, &o)
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		if err := wantArgs(args, 1, 1, "DIR"); err != nil {
@@ -56,7 +56,7 @@ continuation if the file has one. Exit code 3 when something differs by more tha
 	return c
 }
 
-func verify(ctx context.Context, t *terminal, dir, reference string, tolerance float64, o runtime.Options) (*verified, error) {
+func verify(ctx context.Context, t *terminal, dir, reference string, tolerance float64, o machineOptions) (*verified, error) {
 	manifest, err := artifact.Read(dir)
 	if err != nil {
 		return nil, err

@@ -70,9 +70,12 @@ func (c *Context) Copy(to, from CUdeviceptr, n int64) error {
 }
 
 // Zero queues the zeroing of device memory.
-func (c *Context) Zero(p CUdeviceptr, n int64) error {
+func (c *Context) Zero(p CUdeviceptr, n int64) error { return c.Fill(p, 0, n) }
+
+// Fill queues the filling of device memory with one byte.
+func (c *Context) Fill(p CUdeviceptr, value byte, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return c.check("cuMemsetD8Async", c.d.MemsetD8Async(p, 0, uint64(n), c.stream))
+	return c.check("cuMemsetD8Async", c.d.MemsetD8Async(p, value, uint64(n), c.stream))
 }
