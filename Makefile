@@ -9,7 +9,7 @@ AVX512_RUN ?= .
 FUZZTIME ?= 20s
 export GO AVX512_PKGS AVX512_RUN FUZZTIME
 
-.PHONY: all demo test test-avx512 bench fmt-check vet fuzz clean help
+.PHONY: all demo test test-avx512 bench bench-gpu fmt-check vet fuzz clean help
 .DEFAULT_GOAL := all
 
 all: ## build everything; the program is bin/ssmc
@@ -27,6 +27,9 @@ test-avx512: ## only the tests that execute AVX-512 code
 
 bench: all ## the figures beside llama.cpp's (long; see bench/README.md)
 	bench/run.sh
+
+bench-gpu: all ## the figures on this machine's GPU (long; see bench/README.md)
+	bench/gpu.sh
 
 fmt-check: ## fails when a Go file is not as gofmt writes it
 	scripts/fmt-check.sh

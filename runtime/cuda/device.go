@@ -149,16 +149,21 @@ func fixTarget(list []Info) string {
 			best = i
 		}
 	}
-	have := 10*best.Major + best.Minor
-	if have < 80 || !best.Cooperative {
+	target := best.Target()
+	if target == "" {
 		return "use a GPU of compute capability 8.0 or more, or compile the checkpoint with --target x86-64"
 	}
-	names := map[int32]string{80: "sm_80", 86: "sm_86", 87: "sm_86", 89: "sm_89", 90: "sm_90a"}
-	name, known := names[have]
-	if !known {
-		name = "sm_89" // later ones run it too
+	return "compile the checkpoint with --target ptx:" + target
+}
+
+// Target is the best target of the compiler that the device runs; empty: none.
+func (i Info) Target() string {
+	for _, target := range []string{"sm_90a", "sm_89", "sm_86", "sm_80"} {
+		if i.Runs(target) == nil {
+			return target
+		}
 	}
-	return "compile the checkpoint with --target ptx:" + name
+	return ""
 }
 
 // emptiest gives the device with the most free memory. Only a context of it can say how much that is. A device that gives none, because somebody else has it for
