@@ -12,6 +12,9 @@
 // (cut.go says how, and why the cuts do not change a bit). A Slot is the whole memory of a sequence: it is saved, loaded, forked and
 // rolled back by copying bytes (slot.go, statefile.go).
 //
+// An artefact for CPUs runs on worker threads, one for a GPU on the GPU: engine.go is what both have in common, cpu.go and gpu*.go are the two. docs/ptx.md
+// has a section on the second.
+//
 // Worker threads live in the object code: each is an operating system's thread that waits in model_serve for the next step, spinning a little and then
 // asleep, and Go is not concerned (workers.go). One Model runs one step at a time; its methods may be called from several goroutines.
 //

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/runtime"
 	"github.com/ssmc/ssmc/runtime/cuda/emulator"
@@ -274,5 +276,54 @@ func TestGPUTargets(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A quantized model gives the CPU's bits too: products of codes by tensor cores in a prompt, by dot products in a step.
+func TestGPUQuantized(t *testing.T) {
+	var ids []int64
+	for _, id := range randomIDs(70, 128, 256) {
+		ids = append(ids, int64(id))
+	}
+	source := write(t, int64Tensor("input_ids", []int{2, 64}, ids...))
+	var models [2]*runtime.Model
+	for i, target := range []string{"x86-64-v3", "ptx:sm_80"} {
+		dir := filepath.Join(t.TempDir(), "out")
+		o := compile.Options{Model: filepath.Join(goldenDir, "mamba-tiny"), Out: dir, Target: target, MaxRows: 64, MaxSeqs: 4, Scheme: "w8a8"}
+		o.Source, o.Samples, o.Length = source, 2, 64
+		if _, err := compile.Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if models[i], err = runtime.Open(dir, runtime.Options{Driver: emulator.New(), Threads: 1}); err != nil {
+			t.Fatal(err)
+		}
+		defer models[i].Close()
+	}
+	prompt := randomIDs(71, 38, 256)
+	if d := difference(feed(t, models[0], newSlot(t, models[0]), prompt, 35, 1), feed(t, models[1], newSlot(t, models[1]), prompt, 35, 1)); d != "" {
+		t.Error(d)
+	}
+	if !models[1].Manifest.CodeProducts() {
+		t.Error("the manifest knows no products of codes")
+	}
+}
+
+// ptxas takes the kernel that measures the bandwidth.
+func TestReadModule(t *testing.T) {
+	a, err := ptx.FindAssembler()
+	if err != nil {
+		t.Skipf("nothing is assembled: %v", err)
+	}
+	text, err := os.ReadFile("read.ptx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Check(context.Background(), text, "ptx:sm_80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Spills()) > 0 || len(r.Warnings) > 0 || r.Entry().Registers > 64 {
+		t.Errorf("spills %v, warnings %v, %d registers; 1024 threads have 64 each", r.Spills(), r.Warnings, r.Entry().Registers)
 	}
 }
