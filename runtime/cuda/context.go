@@ -31,7 +31,7 @@ func (d *Driver) NewContext(i Info, limit time.Duration) (*Context, error) {
 		return nil, fmt.Errorf("%s cannot be used: %w\n  fix: see in nvidia-smi whether another process has it for itself, or has all of its memory", i, err)
 	}
 	err := c.Do(func() error {
-		return errors.Join(c.check("cuStreamCreate", d.StreamCreate(&c.stream, StreamNonBlocking)), c.check("cuEventCreate", d.EventCreate(&c.done, 0)))
+		return errors.Join(c.check("cuStreamCreate", d.StreamCreate(&c.stream, StreamNonBlocking)), c.check("cuEventCreate", d.EventCreate(&c.done, EventNoTime)))
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

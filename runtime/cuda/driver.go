@@ -97,6 +97,7 @@ const (
 // Flags of streams and events.
 const (
 	StreamNonBlocking uint32 = 1 // of the default stream, which others in the process may use
+	EventNoTime       uint32 = 2 // cheaper: it does not take the time
 )
 
 // cString is a text that ends in a zero, as C wants it. Go's collector does not move it.
