@@ -34,7 +34,6 @@ while [[ $# -gt 0 ]]; do
 	shift
 done
 work=${BENCH_DIR:-$root/build/bench-gpu}
-mkdir -p "$work/models" "$work/out"
 say() { echo "== $*" >&2; }
 die() { echo "bench-gpu: $*" >&2; exit 1; }
 
@@ -59,6 +58,9 @@ if not able:
 print(able[0]["target"])' "$device") || exit 1
 fi
 
+mkdir -p "$work/models" "$work/out"
+work=$(cd "$work" && pwd)
+"$root/scripts/setup-tools.sh" > /dev/null || die "llc is missing: the float model runs on the CPU for a calibration (Debian: apt-get install llvm)"
 python=python3
 if ! python3 -c 'import numpy' 2> /dev/null; then
 	python=$work/venv/bin/python

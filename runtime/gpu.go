@@ -122,23 +122,18 @@ func (g *gpuEngine) reserve() error {
 		n    int64
 	}{
 		{&g.weights, "weights", g.manifest.Weights.Bytes}, {&g.work, "activations", s.WorkBytes}, {&g.team, "the teams' scratch", s.TeamBytes * g.teamsAll},
-		{&g.frame.device, "inputs and logits", g.frame.bytes},
 	} {
 		var err error
 		*x.to, err = g.alloc(x.what, x.n)
 		errs = append(errs, err)
 	}
+	errs = append(errs, g.reserveFrame(&g.frame))
 	if err := errors.Join(errs...); err != nil {
 		if cuda.Is(err, cuda.ErrOutOfMemory) {
 			return g.memoryError(err)
 		}
 		return err
 	}
-	host, err := g.c.AllocHost("inputs and logits", g.frame.hostBytes)
-	if err != nil {
-		return err
-	}
-	g.frame.place(host)
 	return g.c.Zero(g.work, s.WorkBytes)
 }
 
@@ -224,10 +219,14 @@ func (g *gpuEngine) step(rows, seqs, outs int) error {
 	})
 }
 
-// enqueue queues a launch on what the frame's lists say, in pinned memory that must stay as it is until the launch has begun. Launches run in the order in which they
-// are queued, so several may be on their way, each with a frame of its own: the context belongs to one launch, and its ids may be set to
-// memory of the device that an earlier one writes.
+// enqueue queues a launch on what the frame's lists say.
 func (g *gpuEngine) enqueue(f *frame, rows, seqs, outs int) error {
+	g.fill(f, rows, seqs, outs)
+	return g.push(f)
+}
+
+// fill writes a frame's context. It belongs to one launch.
+func (g *gpuEngine) fill(f *frame, rows, seqs, outs int) {
 	at := func(off int64) uint64 { return uint64(f.device) + uint64(off) }
 	*f.ctx = gpuContext{
 		abi: artifact.ABIVersion, result: notRun, weights: uint64(g.weights), work: uint64(g.work), team: uint64(g.team), state: uint64(g.states),
@@ -237,10 +236,15 @@ func (g *gpuEngine) enqueue(f *frame, rows, seqs, outs int) error {
 	if g.tracing {
 		f.ctx.trace = uint64(g.stamped)
 	}
+}
+
+// push queues the copy of a frame and its launch. Launches run in the order in which they are queued, so several may be on their way, each with a frame of its own, whose
+// pinned memory must stay as it is until its launch has begun; a context's ids may be memory of the device that an earlier launch writes.
+func (g *gpuEngine) push(f *frame) error {
 	if err := g.c.ToDevice(f.device, f.host[:f.logitsAt]); err != nil {
 		return err
 	}
-	return g.kernel.Launch(at(f.ctxAt))
+	return g.kernel.Launch(uint64(f.device) + uint64(f.ctxAt))
 }
 
 // logits fetches rows that did not come with the step, as many at once as there is pinned memory for.

@@ -32,6 +32,18 @@ func (g *gpuEngine) deviceBytes() int64 {
 	return n
 }
 
+// reserveFrame gives a frame that has been laid out its memory.
+func (g *gpuEngine) reserveFrame(f *frame) (err error) {
+	if f.device, err = g.alloc("inputs and logits", f.bytes); err != nil {
+		return err
+	}
+	host, err := g.c.AllocHost("inputs and logits", f.hostBytes)
+	if err == nil {
+		f.place(host)
+	}
+	return err
+}
+
 // checkMemory refuses what cannot fit before anything is loaded.
 func (g *gpuEngine) checkMemory() error {
 	free, err := g.c.Free()

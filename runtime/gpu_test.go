@@ -245,6 +245,19 @@ func TestGPUWatch(t *testing.T) {
 	}
 }
 
+// Several launches may be queued, each with a context of its own and its token in the device's memory.
+func TestGPUQueue(t *testing.T) {
+	m := openGPU(t, "mamba-tiny", runtime.Options{})
+	ids := randomIDs(54, 4, m.Manifest.Model.Vocab)
+	got, err := runtime.Queue(m, newSlot(t, m), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := difference(feed(t, m, newSlot(t, m), ids, 1), got); d != "" {
+		t.Error(d)
+	}
+}
+
 // Several models share a driver.
 func TestGPUManyModels(t *testing.T) {
 	d := emulator.New()
