@@ -60,7 +60,7 @@ fi
 
 mkdir -p "$work/models" "$work/out"
 work=$(cd "$work" && pwd)
-"$root/scripts/setup-tools.sh" > /dev/null || die "llc is missing: the float model runs on the CPU for a calibration (Debian: apt-get install llvm)"
+SSMC_TOOLS=compile "$root/scripts/setup-tools.sh" > /dev/null || die "llc is missing: the float model runs on the CPU for a calibration (Debian: apt-get install llvm)"
 python=python3
 if ! python3 -c 'import numpy' 2> /dev/null; then
 	python=$work/venv/bin/python
