@@ -23,7 +23,7 @@ const DefaultLimit = time.Minute
 
 // NewContext begins to use a device. limit is the longest that a wait may take; 0: DefaultLimit.
 func (d *Driver) NewContext(i Info, limit time.Duration) (*Context, error) {
-	if limit == 0 {
+	if limit <= 0 {
 		limit = DefaultLimit
 	}
 	c := &Context{Info: i, d: d, limit: limit}
