@@ -139,7 +139,7 @@ func TestWrongInstruction(t *testing.T) {
 	}
 	sum.Def.Args[1] = b.Lane() // what Verify refuses
 	m := newModule("model", []Level{{Name: target.Name, Program: &spmd.Program{Kernels: []*spmd.Kernel{k}}}})
-	_, err = m.kernel(0, k)
+	_, err = m.kernel(0, k, nil)
 	if err == nil || !strings.Contains(err.Error(), "add") {
 		t.Errorf("error %v", err)
 	}

@@ -18,7 +18,8 @@ type kernel struct {
 	code
 	m       *module
 	k       *spmd.Kernel
-	rank    int // of the level
+	rank    int                 // of the level
+	varies  map[*spmd.Instr]int // constants that the launch gives
 	lanes   uint64
 	entry   code // what is done once, before the first tile
 	ctx     value.Value
@@ -39,9 +40,9 @@ type kernel struct {
 }
 
 // kernel emits a kernel's function: its parameters, then the loop over tiles around its body.
-func (m *module) kernel(rank int, k *spmd.Kernel) (f *ir.Func, err error) {
+func (m *module) kernel(rank int, k *spmd.Kernel, varies map[*spmd.Instr]int) (f *ir.Func, err error) {
 	e := &kernel{
-		m: m, k: k, rank: rank, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
+		m: m, k: k, rank: rank, varies: varies, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
 		homes: map[*spmd.Value]*ir.Block{}, limits: map[*spmd.Value]value.Value{},
 		derived: map[derived]value.Value{}, chain: chains(k), open: map[*spmd.Value]sum16{},
 	}

@@ -14,6 +14,10 @@ import (
 // emitters has the code of every instruction but for and if, which have regions (kernel.go).
 var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpConst: func(e *kernel, in *spmd.Instr) value.Value {
+		if at, ok := e.varies[in]; ok {
+			bits := e.entry.at.NewLoad(types.I64, e.entry.at.NewGetElementPtr(types.I64, e.Params[1], i64(int64(at))))
+			return e.entry.at.NewBitCast(e.entry.at.NewTrunc(bits, types.I32), types.Float)
+		}
 		return scalar(in.Results[0].Type.Elem, in.Imm)
 	},
 	spmd.OpParam:   func(e *kernel, in *spmd.Instr) value.Value { return e.params[in.Imm] },

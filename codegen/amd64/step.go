@@ -159,24 +159,31 @@ func (s *step) stamp(phase value.Value) {
 	})
 }
 
-// phase runs the worker's tiles: of all the tiles of the phase's launches, one after another, worker w has those from total*w/workers on.
+// phase runs the worker's tiles. Each launch is divided evenly, because tiles of two launches may differ in cost; what does not come out even goes round:
+// the next launch's odd tiles begin with the worker behind the last that got one.
 func (s *step) phase(p value.Value) {
 	first := s.entry(s.t.phases, p, phaseFirst)
 	n := s.at.NewSub(s.entry(s.t.phases, s.at.NewAdd(p, i64(1)), phaseFirst), first)
-	total := s.sum(n, func(l, base value.Value) value.Value { return s.at.NewAdd(base, s.tiles(s.at.NewAdd(first, l))) })
-	lo := s.at.NewUDiv(s.at.NewMul(total, s.worker), s.workers)
-	hi := s.at.NewUDiv(s.at.NewMul(total, s.at.NewAdd(s.worker, i64(1))), s.workers)
-	s.sum(n, func(l, base value.Value) value.Value {
+	s.sum(n, func(l, turn value.Value) value.Value {
 		launch := s.at.NewAdd(first, l)
 		tiles := s.tiles(launch)
-		a, b := s.max(s.at.NewSub(lo, base), i64(0)), s.min(s.at.NewSub(hi, base), tiles)
+		each, odd := s.at.NewUDiv(tiles, s.workers), s.at.NewURem(tiles, s.workers)
+		place := s.wrapped(s.at.NewSub(s.worker, turn)) // among the workers, from whose turn it is on
+		a := s.at.NewAdd(s.at.NewMul(place, each), s.min(place, odd))
+		b := s.at.NewAdd(s.at.NewAdd(a, each), s.at.NewZExt(s.at.NewICmp(enum.IPredSLT, place, odd), types.I64))
 		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() {
 			kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
 			args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
 			s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
 		})
-		return s.at.NewAdd(base, tiles)
+		return s.wrapped(s.at.NewSub(s.at.NewAdd(turn, odd), s.workers))
 	})
+}
+
+// wrapped adds the number of workers to a negative number.
+func (s *step) wrapped(x value.Value) value.Value {
+	negative := s.at.NewICmp(enum.IPredSLT, x, i64(0))
+	return s.at.NewAdd(x, s.at.NewSelect(negative, s.workers, i64(0)))
 }
 
 func (s *step) kernelType() types.Type {

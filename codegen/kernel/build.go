@@ -232,7 +232,7 @@ func (p *planner) tasks() error {
 		}
 		p.list = append(p.list, ts...)
 	}
-	p.slotBytes = roundUp(p.slotBytes, 64)
+	p.slotBytes = oddLines(p.slotBytes)
 	return errors.Join(errs...)
 }
 

@@ -142,6 +142,7 @@ func (c *contraction) build(k *code) {
 		return
 	}
 	raw := k.Scratch(spmd.F32, k.plan.maxRows*c.panel)
+	c.fetchHistory(k)
 	c.product(k, lo, hi, col, func(p *point) {
 		k.StoreV(raw, k.Mul(p.row, k.I(c.panel)), p.off, asF32(k.Builder, k.eval(p, c.convIn)))
 		k.putAll(p, c.before)

@@ -208,26 +208,21 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 	return acc
 }
 
-// weight is W packed elements of unit u.
+// weight is W packed elements of unit u. A block of rows asks for the same place of the next panel: its products take as long as memory needs
+// to bring it, and with few rows nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better.
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
-	return k.LoadV(t.weights, k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes))
+	base, at := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes)
+	if line := 64 / t.m.w.elem.Bytes(); len(t.at) >= 4 && !roomy(k.Target) && at%line == 0 {
+		k.Prefetch(t.weights, base, t.m.units*t.m.panel+at)
+	}
+	return k.LoadV(t.weights, base, at)
 }
 
-// floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read. A block of rows asks for the same place of the next
-// panel: its products take as long as memory needs to bring it, and with few rows nothing else would read ahead meanwhile. One row alone
-// streams, which prefetchers do better.
+// floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
 func (t *tile) floats(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
-	ahead := int64(0)
-	if len(t.at) >= 4 && !roomy(k.Target) {
-		ahead = t.m.units * t.m.panel
-	}
-	line := 64 / t.m.w.elem.Bytes()
 	outer(k.Builder, acc, lo, hi, t.m.unroll(k.Target, len(t.at)*t.n), k.FMA,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value { return k.Load(t.at[i], kk, u) },
 		func(j int, kk *spmd.Value, u int64) *spmd.Value {
-			if at := u*t.m.panel + int64(t.first+j)*int64(k.Target.Lanes); ahead > 0 && at%line == 0 {
-				k.Prefetch(t.weights, k.Shl(kk, log2(t.m.panel)), ahead+at)
-			}
 			w := t.weight(k, j, kk, u)
 			if w.Type.Elem == spmd.I32 {
 				w = k.ToF32(w)

@@ -155,10 +155,12 @@ func perRow(v *ir.Value) ir.Dim {
 // stride is the distance of two rows of activations in elements: whole panels, and an odd number of cache lines, so that the same columns of
 // many rows (a scan's tile) spread over all sets of a cache.
 func stride(v *ir.Value) int64 {
-	perLine := 64 / rowElem(v).Bytes()
-	lines := (roundUp(elements(v), 32) + perLine - 1) / perLine
-	return (lines | 1) * perLine
+	bytes := rowElem(v).Bytes()
+	return oddLines(roundUp(elements(v), 32)*bytes) / bytes
 }
+
+// oddLines rounds a distance of bytes up to an odd number of cache lines.
+func oddLines(bytes int64) int64 { return ((bytes+63)/64 | 1) * 64 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 

@@ -68,7 +68,7 @@ func (e *kernel) entry() {
 	uses := map[spmd.Op]bool{}
 	walk(e.k.Body, func(in *spmd.Instr) {
 		uses[in.Op] = true
-		if at, ok := e.m.p.varies[in]; ok {
+		if at, ok := e.m.p.Varies[in]; ok {
 			e.varied[in] = e.to(float, "ld.global.nc.f32", field("%args", int64(8*at)))
 		}
 		switch in.Op {

@@ -12,7 +12,7 @@ import (
 type module struct {
 	gpu     gpu
 	prefix  string
-	p       merged
+	p       spmd.Merged
 	members int
 	streams []stream // by kernel
 }
@@ -66,7 +66,7 @@ func newModule(prefix, weightsSHA256 string, p *spmd.Program) (*module, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	m := &module{gpu: g, prefix: prefix, p: merge(p), members: p.Target.Members}
+	m := &module{gpu: g, prefix: prefix, p: spmd.Merge(p)[0], members: p.Target.Members}
 	for i := range m.p.Kernels {
 		m.streams = append(m.streams, m.findStream(i))
 	}
@@ -144,7 +144,7 @@ type Launch struct {
 func LaunchOf(p *spmd.Program) Launch {
 	l := Launch{TeamThreads: int64(p.Target.Members * warp), BlockThreads: blockThreads}
 	if g, err := find(p.Target.Name); err == nil {
-		m := module{gpu: g, p: merged{Program: p}, members: p.Target.Members}
+		m := module{gpu: g, p: spmd.Merged{Program: p}, members: p.Target.Members}
 		l.SharedBytes, l.TeamBytes = m.scratch()
 	}
 	return l
