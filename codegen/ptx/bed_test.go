@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/ptx/emu"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
@@ -46,24 +47,24 @@ func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	}
 	facts := x.facts(t)
 	workers := s.blocks * s.threads / int(facts[factTeamThreads])
-	put(ctxWeights, "weights", d.Weights, true)
-	put(ctxWork, "work", d.Work, false)
-	put(ctxState, "state", d.State, false)
-	put(ctxTeam, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
-	put(ctxLogits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
-	for off, xs := range map[int64][]int32{ctxIDs: d.Input.IDs, ctxSeqStart: d.Input.SeqStart, ctxSeqSlot: d.Input.SeqSlot, ctxOutRow: d.Input.OutRow} {
+	put(abi.Weights, "weights", d.Weights, true)
+	put(abi.Work, "work", d.Work, false)
+	put(abi.State, "state", d.State, false)
+	put(abi.Team, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
+	put(abi.Logits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
+	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow} {
 		var b []byte
 		for _, n := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(n))
 		}
 		put(off, fmt.Sprint("input ", off), b, true)
 	}
-	x.u32(ctxABI, abiVersion)
-	x.u32(ctxResult, 0xdead)
-	x.u32(ctxWorkers, uint32(workers))
-	x.u64(ctxRows, uint64(len(d.Input.IDs)))
-	x.u64(ctxSeqs, uint64(len(d.Input.SeqSlot)))
-	x.u64(ctxOuts, uint64(len(d.Input.OutRow)))
+	x.u32(abi.ABI, abi.Version)
+	x.u32(abi.Result, 0xdead)
+	x.u32(abi.Workers, uint32(workers))
+	x.u64(abi.Rows, uint64(len(d.Input.IDs)))
+	x.u64(abi.Seqs, uint64(len(d.Input.SeqSlot)))
+	x.u64(abi.Outs, uint64(len(d.Input.OutRow)))
 	return x
 }
 
@@ -91,7 +92,7 @@ func (x *gpuMemory) step(t testing.TB, s shape) (int32, error) {
 
 func (x *gpuMemory) launch(s shape, shared int) (int32, error) {
 	err := x.LaunchCooperative("model_step", [3]int{s.blocks, 1, 1}, [3]int{s.threads, 1, 1}, shared, emu.U64(x.ctx))
-	return int32(binary.LittleEndian.Uint32(x.Bytes(x.ctx)[ctxResult:])), err
+	return int32(binary.LittleEndian.Uint32(x.Bytes(x.ctx)[abi.Result:])), err
 }
 
 const testSHA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -148,9 +149,9 @@ func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 		if err != nil {
 			t.Fatalf("%v: %v", s, err)
 		}
-		if r != fine {
+		if r != abi.Fine {
 			t.Fatalf("%v: the step gives %d", s, r)
 		}
-		d.Compare(t, want, spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])})
+		d.Compare(t, want, spmdtest.Result{Work: x.Bytes(x.at[abi.Work]), State: x.Bytes(x.at[abi.State]), Logits: x.Bytes(x.at[abi.Logits])})
 	}
 }
