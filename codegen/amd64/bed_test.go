@@ -1,6 +1,7 @@
 package amd64
 
 import (
+	"bytes"
 	"encoding/binary"
 	"syscall"
 	"testing"
@@ -34,9 +35,13 @@ func guarded(t testing.TB, b []byte) []byte {
 func stepContext(t testing.TB, d *spmdtest.Bed, level int32, workers int) (*modelContext, spmdtest.Result) {
 	t.Helper()
 	c := newContext()
-	r := spmdtest.Result{Work: guarded(t, d.Work), State: guarded(t, d.State), Logits: guarded(t, make([]byte, 4*d.Program.LogitsStride*int64(len(d.Input.OutRow))))}
-	for i := range r.Logits {
-		r.Logits[i] = 0xff
+	outs, row := len(d.Input.OutRow), int(4*d.Program.LogitsStride)
+	ones := func(n int) []byte { return guarded(t, bytes.Repeat([]byte{0xff}, n)) }
+	r := spmdtest.Result{Work: guarded(t, d.Work), State: guarded(t, d.State), Logits: ones(row * outs)}
+	if len(d.Input.Sampling) > 0 {
+		r.Odds, r.Chosen = ones(row*outs), ones(4*outs)
+		c.point(abi.Odds, r.Odds)
+		c.point(abi.Chosen, r.Chosen)
 	}
 	c.u32(abi.Level, uint32(level))
 	c.point(abi.Weights, guarded(t, d.Weights))
@@ -44,7 +49,7 @@ func stepContext(t testing.TB, d *spmdtest.Bed, level int32, workers int) (*mode
 	c.point(abi.Team, guarded(t, make([]byte, (d.Program.TeamBytes+63)&^63*int64(workers))))
 	c.point(abi.State, r.State)
 	c.point(abi.Logits, r.Logits)
-	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow} {
+	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow, abi.Sampling: d.Input.Sampling} {
 		var b []byte
 		for _, x := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(x))

@@ -124,7 +124,7 @@ type modelContext struct {
 }
 
 func newContext() *modelContext {
-	c := &modelContext{bytes: aligned(320)}
+	c := &modelContext{bytes: aligned(abi.Bytes)}
 	c.u32(abi.ABI, abi.Version)
 	c.u32(abi.Spin, 100)
 	return c

@@ -69,7 +69,7 @@ func TestStepErrors(t *testing.T) {
 		want            int32
 	}{
 		{"fine", 0, 1, func(c *modelContext) {}, abi.Fine},
-		{"abi", 0, 1, func(c *modelContext) { c.u32(abi.ABI, 2) }, abi.ErrABI},
+		{"abi", 0, 1, func(c *modelContext) { c.u32(abi.ABI, abi.Version-1) }, abi.ErrABI},
 		{"level negative", 0, 1, func(c *modelContext) { c.u32(abi.Level, 0xffff_fffe) }, abi.ErrLevel},
 		{"level above", 0, 1, func(c *modelContext) { c.u32(abi.Level, 2) }, abi.ErrLevel},
 		{"rows 0", 0, 1, func(c *modelContext) { c.i64(abi.Rows, 0) }, abi.ErrCount},
@@ -93,6 +93,10 @@ func TestStepErrors(t *testing.T) {
 		{"out_row", 0, 1, func(c *modelContext) { c.i64(abi.OutRow, 0) }, abi.ErrPointer},
 		{"logits", 0, 1, func(c *modelContext) { c.i64(abi.Logits, 0) }, abi.ErrPointer},
 		{"no logits wanted", 0, 1, func(c *modelContext) { c.i64(abi.Outs, 0); c.i64(abi.Logits, 0); c.i64(abi.OutRow, 0) }, abi.Fine},
+		{"sampling", 0, 1, func(c *modelContext) { c.i64(abi.Sampling, 0) }, abi.ErrPointer},
+		{"odds", 0, 1, func(c *modelContext) { c.i64(abi.Odds, 0) }, abi.ErrPointer},
+		{"nothing chosen", 0, 1, func(c *modelContext) { c.i64(abi.Chosen, 0); c.i64(abi.Sampling, 0); c.i64(abi.Odds, 0) }, abi.Fine},
+		{"no logits to choose from", 0, 1, func(c *modelContext) { c.i64(abi.Outs, 0); c.i64(abi.Sampling, 0); c.i64(abi.Odds, 0) }, abi.Fine},
 	}
 	eachLibrary(t, "spaces", func(t testing.TB, target spmd.Target) *spmd.Program { return spmdtest.Spaces(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")

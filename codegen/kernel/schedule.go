@@ -62,7 +62,7 @@ func (p *planner) byLevel() []*task {
 		}
 	}
 	last := p.list[len(p.list)-1] // the sampler reads the logits
-	for _, t := range p.list {
+	for _, t := range p.list[:len(p.list)-1] {
 		last.level = max(last.level, t.level+1)
 	}
 	sort.SliceStable(p.list, func(i, j int) bool { return p.list[i].level < p.list[j].level })

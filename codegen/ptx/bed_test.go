@@ -34,7 +34,7 @@ func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	if err := dev.Load(m); err != nil {
 		t.Fatal(err)
 	}
-	x := &gpuMemory{Device: dev, at: map[int64]uint64{}, ctx: dev.Alloc("ctx", 256)}
+	x := &gpuMemory{Device: dev, at: map[int64]uint64{}, ctx: dev.Alloc("ctx", abi.GPUBytes)}
 	put := func(field int64, name string, data []byte, readOnly bool) {
 		alloc := dev.Alloc
 		if readOnly {
@@ -52,12 +52,17 @@ func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	put(abi.State, "state", d.State, false)
 	put(abi.Team, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
 	put(abi.Logits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
-	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow} {
+	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow, abi.Sampling: d.Input.Sampling} {
 		var b []byte
 		for _, n := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(n))
 		}
 		put(off, fmt.Sprint("input ", off), b, true)
+	}
+	if n := len(d.Input.Sampling); n > 0 {
+		outs := len(d.Input.OutRow)
+		put(abi.Odds, "odds", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*outs), false)
+		put(abi.Chosen, "chosen", bytes.Repeat([]byte{0xff}, 4*outs), false)
 	}
 	x.u32(abi.ABI, abi.Version)
 	x.u32(abi.Result, 0xdead)
@@ -152,6 +157,17 @@ func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 		if r != abi.Fine {
 			t.Fatalf("%v: the step gives %d", s, r)
 		}
-		d.Compare(t, want, spmdtest.Result{Work: x.Bytes(x.at[abi.Work]), State: x.Bytes(x.at[abi.State]), Logits: x.Bytes(x.at[abi.Logits])})
+		d.Compare(t, want, x.result())
 	}
+}
+
+// result is what a step leaves.
+func (x *gpuMemory) result() spmdtest.Result {
+	get := func(field int64) []byte {
+		if x.at[field] == 0 {
+			return nil
+		}
+		return x.Bytes(x.at[field])
+	}
+	return spmdtest.Result{Work: get(abi.Work), State: get(abi.State), Logits: get(abi.Logits), Odds: get(abi.Odds), Chosen: get(abi.Chosen)}
 }

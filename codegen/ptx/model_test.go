@@ -103,7 +103,7 @@ func checkModel(t *testing.T, g *ir.Module) {
 		if r != abi.Fine {
 			t.Fatalf("the step gives %d", r)
 		}
-		got := spmdtest.Result{Work: x.Bytes(x.at[abi.Work]), State: x.Bytes(x.at[abi.State]), Logits: x.Bytes(x.at[abi.Logits])}
+		got := x.result()
 		d.Compare(t, want, got)
 		d.Work, d.State = got.Work, got.State
 		t.Logf("step %d: %d warp instructions", i, x.Stats.WarpInstructions)

@@ -26,7 +26,7 @@ func gpuTarget(t testing.TB, members int) spmd.Target {
 func TestFacts(t *testing.T) {
 	d := spmdtest.Spaces(t, gpuTarget(t, 1))
 	x := device(t, d, parsed(t, d.Program), shape{1, warp})
-	want := [32]int64{1, d.Program.WeightBytes, d.Program.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.Program.Phases)), 0, 32, 256}
+	want := [32]int64{abi.Version, d.Program.WeightBytes, d.Program.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.Program.Phases)), 0, 32, 256}
 	if got := x.facts(t); got != want {
 		t.Errorf("model_facts is %v, want %v", got, want)
 	}
@@ -45,7 +45,7 @@ func TestStepErrors(t *testing.T) {
 		want   int32
 	}{
 		{"fine", func(x *gpuMemory) {}, abi.Fine},
-		{"abi", func(x *gpuMemory) { x.u32(abi.ABI, 2) }, abi.ErrABI},
+		{"abi", func(x *gpuMemory) { x.u32(abi.ABI, abi.Version-1) }, abi.ErrABI},
 		{"rows 0", zero(abi.Rows), abi.ErrCount},
 		{"rows negative", func(x *gpuMemory) { x.u64(abi.Rows, ^uint64(0)) }, abi.ErrCount},
 		{"rows above", func(x *gpuMemory) { x.u64(abi.Rows, 17) }, abi.ErrCount},
@@ -66,6 +66,10 @@ func TestStepErrors(t *testing.T) {
 		{"out_row", zero(abi.OutRow), abi.ErrPointer},
 		{"logits", zero(abi.Logits), abi.ErrPointer},
 		{"no logits wanted", func(x *gpuMemory) { x.u64(abi.Outs, 0); x.u64(abi.Logits, 0); x.u64(abi.OutRow, 0) }, abi.Fine},
+		{"sampling", zero(abi.Sampling), abi.ErrPointer},
+		{"odds", zero(abi.Odds), abi.ErrPointer},
+		{"nothing chosen", func(x *gpuMemory) { x.u64(abi.Chosen, 0); x.u64(abi.Sampling, 0); x.u64(abi.Odds, 0) }, abi.Fine},
+		{"no logits to choose from", func(x *gpuMemory) { x.u64(abi.Outs, 0); x.u64(abi.Sampling, 0); x.u64(abi.Odds, 0) }, abi.Fine},
 	}
 	d := spmdtest.Spaces(t, gpuTarget(t, 1))
 	d.Kernel("scratch", spmdtest.One, func(k *spmdtest.Body) { // more than shared memory can have

@@ -95,8 +95,11 @@ func (r *Region) find(op Op) *Instr {
 func (v *programVerifier) phase(i int) {
 	ph := v.p.Phases[i]
 	where := fmt.Sprintf("phase %d (%s)", i, printName(ph.Name))
-	if ph.MinRows < 0 || ph.MinChosen < 0 {
-		v.fail("%s: skipped below %d rows and %d chosen tokens", where, ph.MinRows, ph.MinChosen)
+	if ph.MinRows < 0 {
+		v.fail("%s: skipped below %d rows", where, ph.MinRows)
+	}
+	if ph.MinChosen < 0 {
+		v.fail("%s: skipped below %d chosen tokens", where, ph.MinChosen)
 	}
 	for j, l := range ph.Launches {
 		at := fmt.Sprintf("%s, launch %d", where, j)

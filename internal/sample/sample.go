@@ -141,6 +141,7 @@ func draw(weights []float32, u float32) int32 {
 // pass gives the place of the weight by which the running sum, from before on, passes the target, and the sum before it. If rounding keeps it from passing, that is
 // the last one that is not 0.
 func pass(weights []float32, before, target float32) (at int, sum float32) {
+	sum = before
 	running := before
 	for i, w := range weights {
 		if running <= target && w > 0 {
