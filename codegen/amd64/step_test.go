@@ -35,7 +35,7 @@ func TestConstants(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := spmdtest.Spaces(t, target).Program
-		want := [16]int64{1, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
+		want := [16]int64{abi.Version, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
 		if d := cmp.Diff(want, *lib.facts); d != "" {
 			t.Errorf("model_facts (-want +got):\n%s", d)
 		}

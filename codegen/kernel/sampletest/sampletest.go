@@ -113,7 +113,9 @@ var kinds = []func(rng *rand.Rand, n int) []float32{
 	normal(2),
 	normal(0.1), // hardly any difference
 	normal(12),  // a few tokens have nearly all
-	func(rng *rand.Rand, n int) []float32 { return fill(n, func(int) float32 { return float32(rng.IntN(5)) }) }, // ties
+	func(rng *rand.Rand, n int) []float32 {
+		return fill(n, func(int) float32 { return float32(rng.IntN(5)) })
+	}, // ties
 	func(rng *rand.Rand, n int) []float32 { return fill(n, func(int) float32 { return -3.25 }) },
 	func(rng *rand.Rand, n int) []float32 { // most tokens are forbidden
 		x := fill(n, func(int) float32 { return -inf })
