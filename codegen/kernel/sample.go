@@ -61,7 +61,7 @@ type sampler struct {
 	n, padded, blocks int64
 	logits, odds      *spmd.Value // the row's
 	params            *spmd.Value
-	most, sums        *spmd.Value // scratch: of each block the largest weight, and the sum of the kept ones
+	most, sums        *spmd.Value // scratch: of each block the largest weight, and what sweep adds, up to three sums
 }
 
 // cut is what is kept of a row: weights above a key, and those equal to it up to an id. Both are i32.
@@ -72,7 +72,7 @@ func (s *sampler) build(stride int64) {
 	at := s.Mul(row, s.I(stride))
 	s.logits, s.odds = s.Offset(s.t.find(useLogits, nil).ptr, at), s.Offset(s.t.find(useOdds, nil).ptr, at)
 	s.params = s.Offset(s.t.find(useSampling, nil).ptr, s.Mul(row, s.I(spmd.SamplingWords)))
-	s.most, s.sums = s.Scratch(spmd.F32, s.blocks), s.Scratch(spmd.F32, s.blocks)
+	s.most, s.sums = s.Scratch(spmd.F32, s.blocks), s.Scratch(spmd.F32, 3*s.blocks)
 
 	largest, best := s.greedy()
 	temperature := s.float(wordTemperature)
@@ -82,7 +82,25 @@ func (s *sampler) build(stride int64) {
 		s.weigh(largest, s.Min(s.Div(s.F(1), temperature), s.F(math.MaxFloat32)))
 		return []*spmd.Value{s.draw(s.keep())}
 	}, func() []*spmd.Value { return []*spmd.Value{best} })
-	s.Store(s.t.find(useChosen, nil).ptr, row, 0, id[0])
+	s.If(s.Cmp(spmd.EQ, s.Member(), s.I(0)), func() []*spmd.Value {
+		s.Store(s.t.find(useChosen, nil).ptr, row, 0, id[0])
+		return nil
+	}, nil)
+}
+
+// mine runs body for this member's share of the blocks, with their first column and the one behind the last of those below end.
+func (s *sampler) mine(end int64, carry []*spmd.Value, body func(b, lo, hi *spmd.Value, c []*spmd.Value) []*spmd.Value) []*spmd.Value {
+	return s.For(s.Member(), s.I(s.blocks), int64(s.Target.Members), carry, func(b *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		lo := s.Mul(b, s.I(sampleBlock))
+		return body(b, lo, s.Min(s.Add(lo, s.I(sampleBlock)), s.I(end)), c)
+	})
+}
+
+// meet lets the members see what each has put into memory.
+func (s *sampler) meet() {
+	if s.Target.Members > 1 {
+		s.Barrier()
+	}
 }
 
 func (s *sampler) float(word int64) *spmd.Value { return s.Bitcast(s.Load(s.params, nil, word)) }
@@ -92,18 +110,22 @@ func (s *sampler) ids(col *spmd.Value, off int64) *spmd.Value {
 	return s.Add(s.Truncate(s.Add(col, s.I(off))), s.Lane())
 }
 
-// chunks runs body for lo, lo+step, ... below hi with the largest of some steps that fits, then with the next; the last one divides hi - lo.
-func (s *sampler) chunks(lo, hi *spmd.Value, carry []*spmd.Value, body func(col *spmd.Value, n int64, c []*spmd.Value) []*spmd.Value) []*spmd.Value {
+// chunks runs body for lo, lo+step, ... below hi, where 32 divides hi - lo: in steps of 32, or if wide on a roomy target first in larger ones, as many as fit.
+func (s *sampler) chunks(wide bool, lo, hi *spmd.Value, carry []*spmd.Value, body func(col *spmd.Value, n int64, c []*spmd.Value)) []*spmd.Value {
 	sizes := []int64{32}
-	if roomy(s.Target) {
-		sizes = []int64{128, 32}
+	if wide && roomy(s.Target) {
+		sizes = []int64{64, 32}
 	}
 	for i, n := range sizes {
 		end := hi
 		if i+1 < len(sizes) {
 			end = s.Add(lo, s.Mul(s.Div(s.Max(s.Sub(hi, lo), s.I(0)), s.I(n)), s.I(n)))
 		}
-		carry = s.For(lo, end, n, carry, func(col *spmd.Value, c []*spmd.Value) []*spmd.Value { return body(col, n, c) })
+		carry = s.For(lo, end, n, carry, func(col *spmd.Value, c []*spmd.Value) []*spmd.Value {
+			c = append([]*spmd.Value(nil), c...)
+			body(col, n, c)
+			return c
+		})
 		lo = end
 	}
 	return carry
@@ -140,16 +162,16 @@ func (s *sampler) greedy() (largest, id *spmd.Value) {
 	}
 	start := append(s.splats(g, s.F(float32(math.Inf(-1)))), s.splats(g, s.I32(0))...)
 	whole := s.n / 32 * 32
-	best := s.chunks(s.I(0), s.I(whole), start, func(col *spmd.Value, n int64, c []*spmd.Value) []*spmd.Value {
-		c = append([]*spmd.Value(nil), c...)
-		var xs []*spmd.Value
-		for off := int64(0); off < n; off += w {
-			xs = append(xs, s.LoadV(s.logits, col, off))
-		}
-		for i, x := range xs {
-			better(x, s.ids(col, int64(i)*w), c, i%g)
-		}
-		return c
+	best := s.mine(whole, start, func(_, lo, hi *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		return s.chunks(true, lo, hi, c, func(col *spmd.Value, n int64, c []*spmd.Value) {
+			var xs []*spmd.Value
+			for off := int64(0); off < n; off += w {
+				xs = append(xs, s.LoadV(s.logits, col, off))
+			}
+			for i, x := range xs {
+				better(x, s.ids(col, int64(i)*w), c, i%g)
+			}
+		})
 	})
 	for at := whole; at < s.n; at += w { // what lies behind the last column means nothing
 		ids := s.ids(s.I(at), 0)
@@ -161,75 +183,95 @@ func (s *sampler) greedy() (largest, id *spmd.Value) {
 	for i := range first {
 		first[i] = s.Select(s.Cmp(spmd.EQ, best[i], largest), s.Neg(s.ToF32(best[g+i])), s.F(float32(math.Inf(-1))))
 	}
+	largest, at := s.best(largest, s.Neg(s.reduceMax(first)))
 	finite := s.Cmp(spmd.LE, s.Abs(largest), s.F(math.MaxFloat32))
-	at := s.Neg(s.reduceMax(first))
 	return largest, s.Round(s.Select(finite, at, s.F(-1)))
+}
+
+// best is the best that a member has found: the largest logit, at the lowest id.
+func (s *sampler) best(largest, at *spmd.Value) (*spmd.Value, *spmd.Value) {
+	members := int64(s.Target.Members)
+	if members == 1 {
+		return largest, at
+	}
+	found := s.Scratch(spmd.F32, 2*members)
+	s.Store(found, s.Member(), 0, largest)
+	s.Store(found, s.Member(), members, at)
+	s.Barrier()
+	largest, at = s.Load(found, nil, 0), s.Load(found, nil, members)
+	for m := int64(1); m < members; m++ {
+		l, i := s.Load(found, nil, m), s.Load(found, nil, members+m)
+		above := s.Or(s.Cmp(spmd.GT, l, largest), s.And(s.Cmp(spmd.EQ, l, largest), s.Cmp(spmd.LT, i, at)))
+		largest, at = s.Select(above, l, largest), s.Select(above, i, at)
+	}
+	return largest, at
 }
 
 // weigh makes the weights of a row, and notes the largest of each block. Behind the last column they are 0.
 func (s *sampler) weigh(largest, r *spmd.Value) {
 	g, w := s.groups(), int64(s.Target.Lanes)
-	weights := func(xs []*spmd.Value) []*spmd.Value {
-		xs = each(xs, func(i int) *spmd.Value { return s.Mul(s.Sub(xs[i], largest), r) })
-		e := expsBelow(s.Builder, each(xs, func(i int) *spmd.Value { return s.Max(xs[i], s.F(-87)) }))
-		return each(xs, func(i int) *spmd.Value { return s.Select(s.Cmp(spmd.GE, xs[i], s.F(-87)), e[i], s.F(0)) })
-	}
-	whole := s.n / 32 * 32
-	s.For(s.I(0), s.I(s.blocks), 1, nil, func(b *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		lo := s.Mul(b, s.I(sampleBlock))
-		hi := s.Min(s.Add(lo, s.I(sampleBlock)), s.I(whole))
-		most := s.chunks(lo, hi, s.splats(g, s.F(0)), func(col *spmd.Value, n int64, c []*spmd.Value) []*spmd.Value {
-			c = append([]*spmd.Value(nil), c...)
+	s.mine(s.padded, nil, func(b, lo, hi *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		most := s.chunks(false, lo, hi, s.splats(g, s.F(0)), func(col *spmd.Value, n int64, c []*spmd.Value) {
 			var xs []*spmd.Value
 			for off := int64(0); off < n; off += w {
-				xs = append(xs, s.LoadV(s.logits, col, off))
+				xs = append(xs, s.Mul(s.Sub(s.LoadV(s.logits, col, off), largest), r))
 			}
-			for i, x := range weights(xs) {
-				s.StoreV(s.odds, col, int64(i)*w, x)
+			e := expsBelow(s.Builder, each(xs, func(i int) *spmd.Value { return s.Max(xs[i], s.F(-87)) }))
+			for i, x := range xs {
+				off := int64(i) * w
+				some := s.Cmp(spmd.GE, x, s.F(-87))
+				if s.n < s.padded {
+					some = s.And(some, s.Cmp(spmd.LT, s.ids(col, off), s.I32(int32(s.n))))
+				}
+				x = s.Select(some, e[i], s.F(0))
+				s.StoreV(s.odds, col, off, x)
 				c[i%g] = s.Max(x, c[i%g])
 			}
-			return c
 		})
 		s.Store(s.most, b, 0, s.reduceMax(most))
 		return nil
 	})
-	if whole == s.n {
-		return
-	}
-	most := s.splats(g, s.F(0))
-	for at := whole; at < s.padded; at += w {
-		x := weights([]*spmd.Value{s.LoadV(s.logits, s.I(at), 0)})[0]
-		x = s.Select(s.Cmp(spmd.LT, s.ids(s.I(at), 0), s.I32(int32(s.n))), x, s.F(0))
-		s.StoreV(s.odds, s.I(at), 0, x)
-		i := int((at-whole)/w) % g
-		most[i] = s.Max(x, most[i])
-	}
-	last := s.I(s.blocks - 1)
-	s.Store(s.most, last, 0, s.Max(s.Load(s.most, last, 0), s.reduceMax(most)))
+	s.meet()
 }
 
-// sweep carries values over the columns of the blocks that have a weight of least or more, sixteen columns at a time.
-func (s *sampler) sweep(least *spmd.Value, carry []*spmd.Value, add func(x, ids func(i int) *spmd.Value, c []*spmd.Value)) []*spmd.Value {
-	return s.For(s.I(0), s.I(s.blocks), 1, carry, func(b *spmd.Value, c []*spmd.Value) []*spmd.Value {
+// term adds what sixteen columns have to the partial sums c of some sums: c[t*g+i] belongs to sum t and varying value i of g.
+type term func(x, ids func(i int) *spmd.Value, c []*spmd.Value)
+
+// sweep makes n sums over a row: those of its blocks, in sixteen partial sums, one after the other. Blocks that have no weight of least or more add nothing.
+func (s *sampler) sweep(least *spmd.Value, n int, wide bool, add term) []*spmd.Value {
+	zero := make([]*spmd.Value, n)
+	for t := range zero {
+		zero[t] = s.F(0)
+	}
+	s.mine(s.padded, nil, func(b, lo, hi *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		some := s.Cmp(spmd.GE, s.Load(s.most, b, 0), least)
-		return s.If(some, func() []*spmd.Value { return s.inBlock(b, c, add) }, func() []*spmd.Value { return c })
+		sums := s.If(some, func() []*spmd.Value { return s.inBlock(lo, hi, n, wide, add) }, func() []*spmd.Value { return zero })
+		for t, x := range sums {
+			s.Store(s.sums, b, int64(t)*s.blocks, x)
+		}
+		return nil
 	})
+	s.meet()
+	sums := s.For(s.I(0), s.I(s.blocks), 1, zero, func(b *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		return each(c, func(t int) *spmd.Value { return s.Add(c[t], s.Load(s.sums, b, int64(t)*s.blocks)) })
+	})
+	s.meet()
+	return sums
 }
 
-// inBlock carries values over the columns of one block.
-func (s *sampler) inBlock(b *spmd.Value, carry []*spmd.Value, add func(x, ids func(i int) *spmd.Value, c []*spmd.Value)) []*spmd.Value {
-	lo := s.Mul(b, s.I(sampleBlock))
-	return s.chunks(lo, s.Min(s.Add(lo, s.I(sampleBlock)), s.I(s.padded)), carry, func(col *spmd.Value, n int64, c []*spmd.Value) []*spmd.Value {
-		c = append([]*spmd.Value(nil), c...)
+// inBlock makes n sums over the columns of one block.
+func (s *sampler) inBlock(lo, hi *spmd.Value, n int, wide bool, add term) []*spmd.Value {
+	g := s.groups()
+	parts := s.chunks(wide, lo, hi, s.splats(n*g, s.F(0)), func(col *spmd.Value, count int64, c []*spmd.Value) {
 		var xs [][]*spmd.Value
-		for off := int64(0); off < n; off += 16 {
+		for off := int64(0); off < count; off += 16 {
 			xs = append(xs, s.sixteen(col, off))
 		}
 		for j, x := range xs {
 			add(func(i int) *spmd.Value { return x[i] }, func(i int) *spmd.Value { return s.ids(col, int64(16*j+i*s.Target.Lanes)) }, c)
 		}
-		return c
 	})
+	return each(make([]*spmd.Value, n), func(t int) *spmd.Value { return s.ReduceAdd(parts[t*g : (t+1)*g]...) })
 }
 
 // sixteen are the weights of sixteen columns. Of 32 lanes the upper ones stay empty: sums have sixteen partial sums.
@@ -251,114 +293,99 @@ func (s *sampler) kept(k cut, x, id *spmd.Value) *spmd.Value {
 	return s.Select(s.Or(s.Cmp(spmd.GT, x, least), equal), x, s.F(0))
 }
 
-// sum adds what is kept of a row.
-func (s *sampler) sum(k cut) *spmd.Value {
-	g := s.groups()
-	return s.ReduceAdd(s.sweep(s.Bitcast(k.key), s.splats(g, s.F(0)), func(x, ids func(i int) *spmd.Value, c []*spmd.Value) {
+// total is the sum of what is kept of a row. It leaves the sum of each block.
+func (s *sampler) total(k cut) *spmd.Value {
+	return s.sweep(s.Bitcast(k.key), 1, false, func(x, ids func(i int) *spmd.Value, c []*spmd.Value) {
 		for i := range c {
 			c[i] = s.Add(c[i], s.kept(k, x(i), ids(i)))
 		}
-	})...)
+	})[0]
 }
 
-// keep finds what is kept: first by number, then by sum.
-func (s *sampler) keep() cut {
+// keep finds what is kept, first by number, then by sum, and the sum of it. The rounds differ in a few numbers, so that they share their code.
+func (s *sampler) keep() (cut, *spmd.Value) {
 	k, p := s.Load(s.params, nil, wordTopK), s.float(wordTopP)
 	byNumber := s.And(s.Cmp(spmd.GT, k, s.I32(0)), s.Cmp(spmd.LT, k, s.I32(int32(s.n))))
 	bySum := s.And(s.Cmp(spmd.GT, p, s.F(0)), s.Cmp(spmd.LT, p, s.F(1)))
-	all := []*spmd.Value{s.I32(0), s.I32(int32(s.n))}
-	c := s.For(s.I(0), s.I(2), 1, all, func(round *spmd.Value, c []*spmd.Value) []*spmd.Value {
-		first := s.Cmp(spmd.EQ, round, s.I(0))
-		return s.If(s.Select(first, byNumber, bySum), func() []*spmd.Value {
-			now := cut{c[0], c[1]}
-			goal := s.If(first, func() []*spmd.Value { return []*spmd.Value{s.ToF32(k)} }, func() []*spmd.Value {
-				return []*spmd.Value{s.Max(s.Mul(p, s.sum(now)), s.F(1))} // the largest weight is 1, and always kept
-			})
-			next := s.shorten(now, goal[0], s.Select(first, s.F(0), s.F(1)), s.Select(first, s.F(1), s.F(0)))
+	c := s.For(s.I(0), s.I(3), 1, []*spmd.Value{s.I32(0), s.I32(int32(s.n)), s.F(0)}, func(round *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		now, first, last := cut{c[0], c[1]}, s.Cmp(spmd.EQ, round, s.I(0)), s.Cmp(spmd.EQ, round, s.I(2))
+		second := s.And(bySum, s.Cmp(spmd.EQ, round, s.I(1)))
+		total := s.If(s.Or(second, last), func() []*spmd.Value { return []*spmd.Value{s.total(now)} }, func() []*spmd.Value { return c[2:] })[0]
+		next := s.If(s.Or(second, s.And(first, byNumber)), func() []*spmd.Value {
+			goal := s.Select(first, s.ToF32(k), s.Max(s.Mul(p, total), s.F(1))) // the largest weight is 1, and always kept
+			next := s.shorten(now, goal, s.Select(first, s.F(0), s.F(1)), s.Select(first, s.F(1), s.F(0)))
 			return []*spmd.Value{next.key, next.last}
-		}, func() []*spmd.Value { return c })
+		}, func() []*spmd.Value { return c[:2] })
+		return append(next, total)
 	})
-	return cut{c[0], c[1]}
+	return cut{c[0], c[1]}, c[2]
 }
 
 // shorten gives the smallest set of what is kept, the largest weights first, whose sum of a*weight + b reaches the goal.
 func (s *sampler) shorten(now cut, goal, a, b *spmd.Value) cut {
 	g := s.groups()
-	// sums adds, for three candidates, what is in their sets.
-	sums := func(least *spmd.Value, in func(t int, x, id *spmd.Value) *spmd.Value) []*spmd.Value {
-		c := s.sweep(least, s.splats(3*g, s.F(0)), func(x, ids func(i int) *spmd.Value, c []*spmd.Value) {
+	// sums adds what is in the sets of some candidates.
+	sums := func(least *spmd.Value, candidates []*spmd.Value, in func(x, id, candidate *spmd.Value) *spmd.Value) []*spmd.Value {
+		return s.sweep(least, len(candidates), len(candidates) > 1, func(x, ids func(i int) *spmd.Value, c []*spmd.Value) {
 			for i := range g {
 				value, id := s.FMA(x(i), a, b), ids(i)
-				for t := range 3 {
-					c[t*g+i] = s.Add(c[t*g+i], s.Select(in(t, x(i), id), value, s.F(0)))
+				for t := range candidates {
+					c[t*g+i] = s.Add(c[t*g+i], s.Select(in(x(i), id, candidates[t]), value, s.F(0)))
 				}
 			}
 		})
-		return each(make([]*spmd.Value, 3), func(t int) *spmd.Value { return s.ReduceAdd(c[t*g : (t+1)*g]...) })
 	}
-	key := s.digits(keyDigits, func(candidates []*spmd.Value) []*spmd.Value {
-		floats := each(candidates, func(t int) *spmd.Value { return s.Bitcast(candidates[t]) })
-		least := s.Bitcast(s.Max(candidates[0], now.key))
-		sum := sums(least, func(t int, x, _ *spmd.Value) *spmd.Value { return s.Cmp(spmd.GE, x, floats[t]) })
+	key := s.digits(keyDigits, 2, func(keys []*spmd.Value) []*spmd.Value {
+		weights := each(keys, func(t int) *spmd.Value { return s.Bitcast(keys[t]) })
+		sum := sums(s.Bitcast(s.Max(keys[0], now.key)), weights, func(x, _, w *spmd.Value) *spmd.Value { return s.Cmp(spmd.GE, x, w) })
 		return each(sum, func(t int) *spmd.Value { // down to the key that holds now, the goal is reached
-			return s.Or(s.Cmp(spmd.LE, candidates[t], now.key), s.Cmp(spmd.GE, sum[t], goal))
+			return s.Or(s.Cmp(spmd.LE, keys[t], now.key), s.Cmp(spmd.GE, sum[t], goal))
 		})
 	})
-	least, same := s.Bitcast(key), s.Cmp(spmd.EQ, key, now.key)
-	last := s.Select(same, now.last, s.I32(int32(s.n)))
-	ties := s.If(s.several(least), func() []*spmd.Value {
-		id := s.digits(int64(bits.Len64(uint64(s.n))+1)/2, func(candidates []*spmd.Value) []*spmd.Value {
-			sum := sums(least, func(t int, x, id *spmd.Value) *spmd.Value {
-				tie := s.And(s.Cmp(spmd.EQ, x, least), s.Cmp(spmd.LT, id, candidates[t]))
-				return s.Or(s.Cmp(spmd.GT, x, least), tie)
+	least := s.Bitcast(key)
+	last := s.Select(s.Cmp(spmd.EQ, key, now.key), now.last, s.I32(int32(s.n)))
+	last = s.If(s.several(least), func() []*spmd.Value {
+		id := s.digits(int64(bits.Len64(uint64(s.n))), 1, func(ids []*spmd.Value) []*spmd.Value { // rare: one candidate saves code
+			sum := sums(least, ids, func(x, id, below *spmd.Value) *spmd.Value {
+				return s.Or(s.Cmp(spmd.GT, x, least), s.And(s.Cmp(spmd.EQ, x, least), s.Cmp(spmd.LT, id, below)))
 			})
-			return each(sum, func(t int) *spmd.Value { return s.Cmp(spmd.LT, sum[t], goal) })
+			return []*spmd.Value{s.Cmp(spmd.LT, sum[0], goal)}
 		})
 		return []*spmd.Value{s.Min(id, last)}
-	}, func() []*spmd.Value { return []*spmd.Value{last} })
-	return cut{key, ties[0]}
+	}, func() []*spmd.Value { return []*spmd.Value{last} })[0]
+	return cut{key, last}
 }
 
-// digits finds the largest number of so many digits of two bits of which holds says yes; 0 needs no asking, and what holds for a number holds for all below.
-func (s *sampler) digits(n int64, holds func(candidates []*spmd.Value) []*spmd.Value) *spmd.Value {
-	start := []*spmd.Value{s.I32(0), s.I32(1 << (2 * (n - 1)))}
+// digits finds the largest number of n digits, of one or two bits each, of which holds says yes. What holds for a number holds for all below; 0 is not asked about.
+func (s *sampler) digits(n, size int64, holds func(candidates []*spmd.Value) []*spmd.Value) *spmd.Value {
+	start := []*spmd.Value{s.I32(0), s.I32(1 << (size * (n - 1)))}
 	return s.For(s.I(0), s.I(n), 1, start, func(_ *spmd.Value, c []*spmd.Value) []*spmd.Value {
 		x, step := c[0], c[1]
-		candidates := []*spmd.Value{s.Add(x, step), s.Add(x, s.Shl(step, 1)), s.Add(x, s.Add(step, s.Shl(step, 1)))}
+		candidates := []*spmd.Value{s.Add(x, step)}
+		for len(candidates) < 1<<size-1 {
+			candidates = append(candidates, s.Add(candidates[len(candidates)-1], step))
+		}
 		for t, yes := range holds(candidates) {
 			x = s.Select(yes, candidates[t], x)
 		}
-		return []*spmd.Value{x, s.Shrl(step, 2)}
+		return []*spmd.Value{x, s.Shrl(step, size)}
 	})[0]
 }
 
 // several says whether more than one weight is equal to x, which is not 0.
 func (s *sampler) several(x *spmd.Value) *spmd.Value {
-	count := s.sweep(x, s.splats(s.groups(), s.F(0)), func(w, _ func(i int) *spmd.Value, c []*spmd.Value) {
+	count := s.sweep(x, 1, false, func(w, _ func(i int) *spmd.Value, c []*spmd.Value) {
 		for i := range c {
 			c[i] = s.Add(c[i], s.Select(s.Cmp(spmd.EQ, w(i), x), s.F(1), s.F(0)))
 		}
 	})
-	return s.And(s.Cmp(spmd.GT, s.ReduceAdd(count...), s.F(1)), s.Cmp(spmd.GT, x, s.F(0)))
+	return s.And(s.Cmp(spmd.GT, count[0], s.F(1)), s.Cmp(spmd.GT, x, s.F(0)))
 }
 
-// draw gives the id at which the running sum of what is kept passes u times the sum.
-func (s *sampler) draw(k cut) *spmd.Value {
-	g, least := s.groups(), s.Bitcast(k.key)
+// draw gives the id at which the running sum of what is kept passes u times the total.
+func (s *sampler) draw(k cut, total *spmd.Value) *spmd.Value {
 	zero := s.F(0)
-	total := s.For(s.I(0), s.I(s.blocks), 1, []*spmd.Value{zero}, func(b *spmd.Value, c []*spmd.Value) []*spmd.Value {
-		sum := s.If(s.Cmp(spmd.GE, s.Load(s.most, b, 0), least), func() []*spmd.Value {
-			parts := s.inBlock(b, s.splats(g, zero), func(x, ids func(i int) *spmd.Value, c []*spmd.Value) {
-				for i := range c {
-					c[i] = s.Add(c[i], s.kept(k, x(i), ids(i)))
-				}
-			})
-			return []*spmd.Value{s.ReduceAdd(parts...)}
-		}, func() []*spmd.Value { return []*spmd.Value{zero} })
-		s.Store(s.sums, b, 0, sum[0])
-		return []*spmd.Value{s.Add(c[0], sum[0])}
-	})
-	target := s.Mul(s.Max(s.float(wordU), zero), total[0])
+	target := s.Mul(s.Max(s.float(wordU), zero), total)
 	block, before := s.pass(s.I(s.blocks), zero, target, func(i *spmd.Value) *spmd.Value { return s.Load(s.sums, i, 0) })
 	lo := s.Mul(block, s.I(sampleBlock))
 	few := s.Div(s.Min(s.I(sampleBlock), s.Sub(s.I(s.padded), lo)), s.I(16))

@@ -18,6 +18,7 @@ func TestSampler(t *testing.T) {
 		{Name: "8 lanes", Lanes: 8, Registers: 16, L1: 32 << 10, L2: 512 << 10, Members: 1},
 		{Name: "16 lanes", Lanes: 16, Registers: 32, L1: 32 << 10, L2: 1 << 20, Members: 1},
 		{Name: "32 lanes", Lanes: 32, Registers: 255, L1: 32 << 10, L2: 1 << 20, Members: 1},
+		{Name: "4 members", Lanes: 32, Registers: 255, L1: 32 << 10, L2: 1 << 20, Members: 4},
 	} {
 		for n, rows := range rows {
 			t.Run(fmt.Sprintf("%s/%d", target.Name, n), func(t *testing.T) { checkSampler(t, target, rows) })

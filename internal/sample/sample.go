@@ -107,15 +107,19 @@ func (c *Chooser) sort() {
 	}
 }
 
-// sum is the sum of the first n weights of the order, in the order of their ids.
+// sum is the sum of the first n weights of the order: the sums of the blocks, one after the other.
 func (c *Chooser) sum(n int) float32 {
-	var sum [f32.Lanes]float32
-	for id, w := range c.weights {
-		if n == len(c.weights) || int(c.rank[id]) < n {
-			sum[id%f32.Lanes] += w
+	total := float32(0)
+	for from := 0; from < len(c.weights); from += block {
+		var sum [f32.Lanes]float32
+		for id := from; id < min(from+block, len(c.weights)); id++ {
+			if n == len(c.weights) || int(c.rank[id]) < n {
+				sum[id%f32.Lanes] += c.weights[id]
+			}
 		}
+		total += f32.Fold(&sum)
 	}
-	return f32.Fold(&sum)
+	return total
 }
 
 // draw gives the id at which the running sum of the weights, in the order of ids, passes u times their sum. It goes by blocks, then by sixteens, then by ids.
