@@ -312,7 +312,7 @@ func (s *sampler) keep() (cut, *spmd.Value) {
 		second := s.And(bySum, s.Cmp(spmd.EQ, round, s.I(1)))
 		total := s.If(s.Or(second, last), func() []*spmd.Value { return []*spmd.Value{s.total(now)} }, func() []*spmd.Value { return c[2:] })[0]
 		next := s.If(s.Or(second, s.And(first, byNumber)), func() []*spmd.Value {
-			goal := s.Select(first, s.ToF32(k), s.Max(s.Mul(p, total), s.F(1))) // the largest weight is 1, and always kept
+			goal := s.Select(first, s.ToF32(k), s.Mul(p, total)) // above 0, so that something is kept
 			next := s.shorten(now, goal, s.Select(first, s.F(0), s.F(1)), s.Select(first, s.F(1), s.F(0)))
 			return []*spmd.Value{next.key, next.last}
 		}, func() []*spmd.Value { return c[:2] })
@@ -343,16 +343,15 @@ func (s *sampler) shorten(now cut, goal, a, b *spmd.Value) cut {
 		})
 	})
 	least := s.Bitcast(key)
-	last := s.Select(s.Cmp(spmd.EQ, key, now.key), now.last, s.I32(int32(s.n)))
-	last = s.If(s.several(least), func() []*spmd.Value {
+	last := s.If(s.several(least), func() []*spmd.Value {
 		id := s.digits(int64(bits.Len64(uint64(s.n))), 1, func(ids []*spmd.Value) []*spmd.Value { // rare: one candidate saves code
 			sum := sums(least, ids, func(x, id, below *spmd.Value) *spmd.Value {
 				return s.Or(s.Cmp(spmd.GT, x, least), s.And(s.Cmp(spmd.EQ, x, least), s.Cmp(spmd.LT, id, below)))
 			})
 			return []*spmd.Value{s.Cmp(spmd.LT, sum[0], goal)}
 		})
-		return []*spmd.Value{s.Min(id, last)}
-	}, func() []*spmd.Value { return []*spmd.Value{last} })[0]
+		return []*spmd.Value{id} // the last tie that is needed, which was kept: with all that was, the goal is reached
+	}, func() []*spmd.Value { return []*spmd.Value{s.I32(int32(s.n))} })[0]
 	return cut{key, last}
 }
 

@@ -70,7 +70,7 @@ func (c *Chooser) Choose(logits []float32, p Params) int32 {
 		kept = min(kept, int(p.TopK))
 	}
 	if cut {
-		goal := f32.Max(float32(p.TopP*c.sum(kept)), 1) // the largest weight is 1, and always kept
+		goal := float32(p.TopP * c.sum(kept)) // above 0: the largest weight is 1
 		kept = sort.Search(kept, func(n int) bool { return c.sum(n) >= goal })
 	}
 	if kept < len(logits) {
