@@ -15,7 +15,7 @@ import (
 const (
 	Format     = "ssmc-artifact"
 	Version    = 1 // of the manifest
-	ABIVersion = 1 // of the object code; docs/abi.md
+	ABIVersion = 2 // of the object code; docs/abi.md
 )
 
 // Names of the files of an artefact.
@@ -139,6 +139,7 @@ func (s *State) Codes() bool { return s.DType == "I8" }
 type Phase struct {
 	Name        string   `json:"name"`
 	MinRows     int64    `json:"min_rows,omitempty"`     // skipped in a step with fewer tokens
+	MinChosen   int64    `json:"min_chosen,omitempty"`   // skipped in a step that chooses fewer tokens
 	WeightBytes int64    `json:"weight_bytes,omitempty"` // read once in a step
 	Notes       []string `json:"notes,omitempty"`        // what its kernels are about
 }
