@@ -144,6 +144,9 @@ type Phase struct {
 	Notes       []string `json:"notes,omitempty"`        // what its kernels are about
 }
 
+// Runs says whether a step of so many tokens, which chooses so many, runs the phase.
+func (p *Phase) Runs(rows, chosen int64) bool { return rows >= p.MinRows && chosen >= p.MinChosen }
+
 // Source is a file and its checksum. It has no folder, so that the manifest is the same everywhere.
 type Source struct {
 	Name   string `json:"name"`
@@ -165,7 +168,7 @@ func (m *Manifest) File(name string) (Source, bool) {
 func (m *Manifest) StepWeightBytes() int64 {
 	n := int64(0)
 	for _, p := range m.Phases {
-		if p.MinRows <= 1 {
+		if p.Runs(1, 1) {
 			n += p.WeightBytes
 		}
 	}

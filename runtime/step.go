@@ -125,8 +125,7 @@ func (m *Model) checkInputs(inputs []Input) error {
 // step runs one step and hands out its logits.
 func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	a, c := &m.areas, m.ctx
-	rows, outs := 0, 0
-	c.chosen = 0
+	rows, outs, chosen := 0, 0, 0
 	type output struct{ input, token int }
 	var wanted []output
 	for s, p := range parts {
@@ -140,7 +139,7 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 			if in.draw != nil {
 				words := in.draw.Words()
 				copy(a.samplingList[len(words)*outs:], words[:])
-				c.chosen = a.chosen.address()
+				chosen++
 			}
 			outs++
 		}
@@ -149,10 +148,14 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 	a.startList[len(parts)] = int32(rows)
 	c.rows, c.seqs, c.outs = int64(rows), int64(len(parts)), int64(outs)
 	c.state = m.slots.memory.address()
+	c.chosen = 0
+	if chosen > 0 {
+		c.chosen = a.chosen.address()
+	}
 	if err := m.callStep(); err != nil {
 		return err
 	}
-	m.trace.record(m, rows, len(parts), outs)
+	m.trace.record(m, rows, len(parts), outs, chosen)
 	if watch != nil {
 		if err := watch(m.left(inputs, parts)); err != nil {
 			return err
