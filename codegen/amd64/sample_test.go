@@ -49,14 +49,14 @@ func checkInPlace(t *testing.T, lib *library, level int32, d *spmdtest.Bed, want
 	}
 }
 
-// BenchmarkSampler says how long one row of a published model's vocabulary takes one worker, for logits that spread as a model's do and for flat ones.
+// BenchmarkSampler says how long one row of a published model's vocabulary takes one worker, for logits that spread as a model's do, for flat ones, and for equal ones.
 func BenchmarkSampler(b *testing.B) {
 	tools, err := llvm.Find(0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	params := []sample.Params{{}, {Temperature: 1, U: 0.5}, {Temperature: 1, TopK: 50, U: 0.5}, {Temperature: 1, TopP: 0.95, U: 0.5}, {Temperature: 1, TopK: 50, TopP: 0.95, U: 0.5}}
-	rows := sampletest.Rows(sampletest.Large, 3, 1)
+	rows := sampletest.Rows(sampletest.Large, 5, 1)
 	for _, name := range []string{"x86-64-v3", "x86-64-v4"} {
 		if len(lacking(rank(name))) > 0 {
 			continue
@@ -65,7 +65,7 @@ func BenchmarkSampler(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for i, kind := range []string{"spread", "flat"} {
+		for i, kind := range map[int]string{0: "spread", 1: "flat", 4: "equal"} {
 			for _, p := range params {
 				b.Run(fmt.Sprintf("%s/%s/T%g,k%d,p%g", name, kind, p.Temperature, p.TopK, p.TopP), func(b *testing.B) {
 					d := sampletest.Bed(b, target, []sampletest.Row{{Logits: rows[i].Logits, Params: p}})
