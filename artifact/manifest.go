@@ -15,7 +15,7 @@ import (
 const (
 	Format     = "ssmc-artifact"
 	Version    = 1 // of the manifest
-	ABIVersion = 1 // of the object code; docs/abi.md
+	ABIVersion = 2 // of the object code; docs/abi.md
 )
 
 // Names of the files of an artefact.
@@ -139,9 +139,13 @@ func (s *State) Codes() bool { return s.DType == "I8" }
 type Phase struct {
 	Name        string   `json:"name"`
 	MinRows     int64    `json:"min_rows,omitempty"`     // skipped in a step with fewer tokens
+	MinChosen   int64    `json:"min_chosen,omitempty"`   // skipped in a step that chooses fewer tokens
 	WeightBytes int64    `json:"weight_bytes,omitempty"` // read once in a step
 	Notes       []string `json:"notes,omitempty"`        // what its kernels are about
 }
+
+// Runs says whether a step of so many tokens, which chooses so many, runs the phase.
+func (p *Phase) Runs(rows, chosen int64) bool { return rows >= p.MinRows && chosen >= p.MinChosen }
 
 // Source is a file and its checksum. It has no folder, so that the manifest is the same everywhere.
 type Source struct {
@@ -164,7 +168,7 @@ func (m *Manifest) File(name string) (Source, bool) {
 func (m *Manifest) StepWeightBytes() int64 {
 	n := int64(0)
 	for _, p := range m.Phases {
-		if p.MinRows <= 1 {
+		if p.Runs(1, 1) {
 			n += p.WeightBytes
 		}
 	}

@@ -82,7 +82,7 @@ func states(layouts []kernel.StateLayout) []artifact.State {
 func phases(plan *kernel.Plan) []artifact.Phase {
 	var list []artifact.Phase
 	for i, p := range plan.Programs[0].Phases {
-		phase := artifact.Phase{Name: p.Name, MinRows: p.MinRows}
+		phase := artifact.Phase{Name: p.Name, MinRows: p.MinRows, MinChosen: p.MinChosen}
 		for l, launch := range p.Launches {
 			phase.WeightBytes += plan.Costs[i][l].WeightBytes
 			phase.Notes = append(phase.Notes, launch.Note)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/internal/sample"
 )
 
 // Options of Open. The zero value is what most want.
@@ -48,6 +49,8 @@ type areas struct {
 	ctx, work, team, logits           area
 	ids, seqStart, seqSlot, outRow    area
 	idList, startList, slotList, outs []int32 // the same, as Go sees them
+	sampling, chosen                  area
+	samplingList, chosenList          []int32
 }
 
 // Open loads the artefact in dir. It does not compute the checksum of the weights: see artifact.Manifest.VerifyFiles.
@@ -98,6 +101,7 @@ func (m *Model) open(o Options) error {
 		abi: artifact.ABIVersion, level: int32(index), weights: data,
 		work: m.areas.work.address(), team: m.areas.team.address(), logits: m.areas.logits.address(),
 		ids: m.areas.ids.address(), seqStart: m.areas.seqStart.address(), seqSlot: m.areas.seqSlot.address(), outRow: m.areas.outRow.address(),
+		sampling: m.areas.sampling.address(), odds: m.areas.logits.address(), // who has a token chosen wants no logits
 		spin: spinRounds(m.Threads),
 	}
 	return nil
@@ -154,6 +158,8 @@ func (m *Model) mapAreas(flush bool) error {
 		{&a.seqStart, "sequences", (s.MaxSeqs + 1) * 4},
 		{&a.seqSlot, "sequences", s.MaxSeqs * 4},
 		{&a.outRow, "output rows", s.MaxRows * 4},
+		{&a.sampling, "parameters of sampling", s.MaxRows * 4 * int64(len(sample.Params{}.Words()))},
+		{&a.chosen, "chosen tokens", s.MaxRows * 4},
 	} {
 		var err error
 		*area.to, err = mapArea(area.what, area.n, flush)
@@ -164,6 +170,7 @@ func (m *Model) mapAreas(flush bool) error {
 	}
 	m.ctx = (*stepContext)(unsafe.Pointer(unsafe.SliceData(a.ctx.memory)))
 	a.idList, a.startList, a.slotList, a.outs = a.ids.int32s(), a.seqStart.int32s(), a.seqSlot.int32s(), a.outRow.int32s()
+	a.samplingList, a.chosenList = a.sampling.int32s(), a.chosen.int32s()
 	return nil
 }
 
@@ -177,7 +184,7 @@ func (m *Model) Close() error {
 	m.closed = true
 	m.stopWorkers()
 	a := &m.areas
-	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow} {
+	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow, a.sampling, a.chosen} {
 		area.free()
 	}
 	m.slots.memory.free()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ssmc/ssmc/internal/sample"
 	"github.com/ssmc/ssmc/loader"
 )
 
@@ -12,6 +13,42 @@ type Input struct {
 	Slot *Slot
 	IDs  []int32
 	Outs []int // indices in IDs of the tokens whose logits are wanted, ascending
+
+	draw *draw // of Next
+}
+
+// draw is how the token behind a sequence's last one is chosen, and which was.
+type draw struct {
+	sample.Params
+	id int32
+}
+
+// Next takes tokens of sequences as Run does, and gives for each the token that follows its last one. The compiled code chooses it, as how says for the
+// sequence of this number: no logits come back. The inputs ask for none (Outs).
+func (m *Model) Next(ctx context.Context, inputs []Input, how []Sampling) ([]int32, error) {
+	if len(how) != len(inputs) {
+		return nil, fmt.Errorf("%d sequences, and how to choose the next token for %d", len(inputs), len(how))
+	}
+	asking := make([]Input, len(inputs))
+	for i, in := range inputs {
+		if err := how[i].Check(); err != nil {
+			return nil, fmt.Errorf("sequence %d: %w", i, err)
+		}
+		if in.Slot == nil || len(in.IDs) == 0 || len(in.Outs) > 0 {
+			return nil, fmt.Errorf("sequence %d: a slot, at least one token and no wanted logits are needed to choose the next token", i)
+		}
+		asking[i] = Input{Slot: in.Slot, IDs: in.IDs, Outs: []int{len(in.IDs) - 1}, draw: &draw{Params: how[i].params(in.Slot.tokens + int64(len(in.IDs)))}}
+	}
+	if err := m.Run(ctx, asking, nil); err != nil {
+		return nil, err
+	}
+	ids := make([]int32, len(inputs))
+	for i, in := range asking {
+		if ids[i] = in.draw.id; ids[i] == sample.None {
+			return nil, fmt.Errorf("sequence %d: %w", i, ErrNotFinite)
+		}
+	}
+	return ids, nil
 }
 
 // Run takes tokens of any number of sequences and moves each slot behind the last of its own. out, which may be nil if no input asks for logits, is called for each
@@ -88,7 +125,7 @@ func (m *Model) checkInputs(inputs []Input) error {
 // step runs one step and hands out its logits.
 func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	a, c := &m.areas, m.ctx
-	rows, outs := 0, 0
+	rows, outs, chosen := 0, 0, 0
 	type output struct{ input, token int }
 	var wanted []output
 	for s, p := range parts {
@@ -99,6 +136,11 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 		for n := next[p.input]; n < len(in.Outs) && in.Outs[n] < p.to; n++ {
 			a.outs[outs] = int32(rows + in.Outs[n] - p.from)
 			wanted = append(wanted, output{p.input, in.Outs[n]})
+			if in.draw != nil {
+				words := in.draw.Words()
+				copy(a.samplingList[len(words)*outs:], words[:])
+				chosen++
+			}
 			outs++
 		}
 		rows += p.to - p.from
@@ -106,10 +148,14 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 	a.startList[len(parts)] = int32(rows)
 	c.rows, c.seqs, c.outs = int64(rows), int64(len(parts)), int64(outs)
 	c.state = m.slots.memory.address()
+	c.chosen = 0
+	if chosen > 0 {
+		c.chosen = a.chosen.address()
+	}
 	if err := m.callStep(); err != nil {
 		return err
 	}
-	m.trace.record(m, rows, len(parts), outs)
+	m.trace.record(m, rows, len(parts), outs, chosen)
 	if watch != nil {
 		if err := watch(m.left(inputs, parts)); err != nil {
 			return err
@@ -122,6 +168,9 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 	stride, vocab := int(m.Manifest.Sizes.LogitsStride), m.Manifest.Model.Vocab
 	for o, w := range wanted {
 		next[w.input]++
+		if d := inputs[w.input].draw; d != nil {
+			d.id = a.chosenList[o]
+		}
 		if out == nil {
 			continue
 		}

@@ -3,6 +3,7 @@ package runtime
 // Step is the record of one step: when each worker began each phase. Stamps[p*workers+w] is in ticks of the time stamp counter; phase len(Phases) is the end.
 type Step struct {
 	Rows, Seqs, Outs int
+	Chosen           int // tokens
 	Stamps           []uint64
 }
 
@@ -35,10 +36,10 @@ func (m *Model) Trace(on bool) ([]Step, error) {
 }
 
 // record keeps the stamps of the step that has just run.
-func (t *tracer) record(m *Model, rows, seqs, outs int) {
+func (t *tracer) record(m *Model, rows, seqs, outs, chosen int) {
 	if m.ctx.trace == 0 {
 		return
 	}
-	t.steps = append(t.steps, Step{rows, seqs, outs, append([]uint64(nil), t.memory.stamps()...)})
+	t.steps = append(t.steps, Step{rows, seqs, outs, chosen, append([]uint64(nil), t.memory.stamps()...)})
 	clear(t.memory.stamps())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/llir/llvm/ir/types"
 	"github.com/llir/llvm/ir/value"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -58,7 +59,11 @@ func (m *module) kernel(rank int, k *spmd.Kernel, varies map[*spmd.Instr]int) (f
 	e.ctx, e.team = e.Params[0], e.Params[4]
 	for i, p := range k.Params {
 		off := e.at.NewLoad(types.I64, e.at.NewGetElementPtr(types.I64, e.Params[1], i64(int64(i))))
-		base := e.get(e.ctx, spaceField(p.Space), bytePtr)
+		at, ok := abi.SpaceAt(p.Space)
+		if !ok {
+			panic("parameter in unknown " + p.Space.String())
+		}
+		base := e.get(e.ctx, at, bytePtr)
 		e.params = append(e.params, e.cast(e.bytes(base, off), memoryType(p.Elem)))
 	}
 
@@ -221,7 +226,7 @@ func (e *kernel) choose(in *spmd.Instr) {
 func (e *kernel) count(op spmd.Op) value.Value {
 	v := e.counts[op]
 	if v == nil {
-		v = e.entry.get(e.ctx, map[spmd.Op]int64{spmd.OpRows: ctxRows, spmd.OpSeqs: ctxSeqs, spmd.OpOuts: ctxOuts}[op], types.I64)
+		v = e.entry.get(e.ctx, map[spmd.Op]int64{spmd.OpRows: abi.Rows, spmd.OpSeqs: abi.Seqs, spmd.OpOuts: abi.Outs}[op], types.I64)
 		e.counts[op] = v
 	}
 	return v

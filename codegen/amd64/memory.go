@@ -39,11 +39,7 @@ func (e *kernel) readOnly(p *spmd.Value) bool {
 	if p.Def == nil || p.Def.Op != spmd.OpParam {
 		return false
 	}
-	switch e.k.Params[p.Def.Imm].Space {
-	case spmd.Work, spmd.State, spmd.Logits:
-		return false
-	}
-	return true
+	return e.k.Params[p.Def.Imm].Space.Constant()
 }
 
 // load emits a load of one element or one a lane.

@@ -232,6 +232,11 @@ func (p *planner) tasks() error {
 		}
 		p.list = append(p.list, ts...)
 	}
+	s, err := newSampler(elements(p.logits), p.logitsStride)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	p.list = append(p.list, s)
 	p.slotBytes = oddLines(p.slotBytes)
 	return errors.Join(errs...)
 }

@@ -194,7 +194,7 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 	if perRow(m.gather.Args[1]) == ir.Outs {
 		idx = k.t.find(useOutRow, nil)
 	}
-	id := k.Extend(k.Load(idx.ptr, row, 0))
+	id := k.Max(k.Extend(k.Load(idx.ptr, row, 0)), k.I(0)) // a step may be fed what the last one chose, which is -1 after an error
 	if m.table == nil {
 		table := root(m.gather.Args[0])
 		at := k.Offset(k.t.find(useRead, table).ptr, k.Mul(id, k.I(stride(table))))

@@ -61,6 +61,10 @@ func (p *planner) byLevel() []*task {
 			}
 		}
 	}
+	last := p.list[len(p.list)-1] // the sampler reads the logits
+	for _, t := range p.list[:len(p.list)-1] {
+		last.level = max(last.level, t.level+1)
+	}
 	sort.SliceStable(p.list, func(i, j int) bool { return p.list[i].level < p.list[j].level })
 	p.evenTiles()
 	return p.list
@@ -171,10 +175,10 @@ func (p *planner) program(target spmd.Target) (*spmd.Program, error) {
 			prog.TeamBytes = max(prog.TeamBytes, kernel.Team)
 		}
 		if n := len(prog.Phases); n == 0 || t.level != p.levelOf(n-1) {
-			prog.Phases = append(prog.Phases, spmd.Phase{Name: t.note, MinRows: t.min})
+			prog.Phases = append(prog.Phases, spmd.Phase{Name: t.note, Needs: t.needs})
 		}
 		phase := &prog.Phases[len(prog.Phases)-1]
-		phase.MinRows = min(phase.MinRows, t.min)
+		phase.MinRows, phase.MinChosen = min(phase.MinRows, t.needs.MinRows), min(phase.MinChosen, t.needs.MinChosen)
 		phase.Launches = append(phase.Launches, spmd.Launch{Kernel: index, Args: p.args(t), Grid: t.grid, Note: t.note})
 	}
 	prog.TeamBytes = roundUp(max(prog.TeamBytes, 64), 4096)
@@ -210,7 +214,7 @@ func (p *planner) costs() [][]Cost {
 				c.WeightBytes += piece.Bytes
 			}
 		}
-		if t.group.Kind == ir.GroupMap { // a gather reads a row of its table, not all of it
+		if t.group != nil && t.group.Kind == ir.GroupMap { // a gather reads a row of its table, not all of it
 			c.WeightBytes = 0
 		}
 		out[len(out)-1] = append(out[len(out)-1], c)

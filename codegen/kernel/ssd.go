@@ -33,7 +33,7 @@ func (p *planner) newScores(g *ir.Group, r *recurrence) scores {
 	t.input(useSeqStart)
 	t.input(useSeqSlot)
 	out := t.write(v)
-	t.min = ChunkRows
+	t.needs.MinRows = ChunkRows
 	t.flops = 2 * r.groups * ChunkRows * r.states
 	t.grid = spmd.Grid{Panels: r.groups, By: spmd.BySeqs}
 	states := r.states

@@ -22,6 +22,9 @@ const (
 	useSeqSlot
 	useOutRow
 	useLogits
+	useSampling
+	useOdds
+	useChosen
 )
 
 // external is one parameter of a task's kernel.
@@ -46,7 +49,7 @@ type task struct {
 	level int           // phase
 	cols  int64         // of a map's rows, where some operands have fewer
 	flops int64         // operations a row
-	min   int64         // the phase is skipped when a step has fewer rows
+	needs spmd.Needs    // the phase is skipped by a step that has less
 }
 
 func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }
@@ -191,6 +194,9 @@ var inputSpaces = map[use]struct {
 	useSeqSlot:  {"seq_slot", spmd.I32, spmd.SeqSlot},
 	useOutRow:   {"out_row", spmd.I32, spmd.OutRow},
 	useLogits:   {"logits", spmd.F32, spmd.Logits},
+	useSampling: {"sampling", spmd.I32, spmd.Sampling},
+	useOdds:     {"odds", spmd.F32, spmd.Odds},
+	useChosen:   {"chosen", spmd.I32, spmd.Chosen},
 }
 
 // seen is the element type of the parameter.

@@ -3,6 +3,7 @@ package ptx
 import (
 	"fmt"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -106,22 +107,12 @@ func isPanel(v *spmd.Value) bool {
 	return v.Def != nil && v.Def.Op == spmd.OpTile
 }
 
-// ahead asks for the weights that this worker will stream first in the next phase that is not skipped.
-func (s *step) ahead(table, end string) {
+// ahead asks for the weights that this worker will stream first in the next phase.
+func (s *step) ahead(next string) {
 	s.note("meanwhile: the first weights of the next phase, into the second-level cache")
-	over, find := s.label("over"), s.label("find")
-	next := s.to(wide, "mov.b64", table)
-	s.at(find)
-	s.op("add.s64 %s, %s, %d", next, next, 8*phaseFields)
-	none := s.to(truth, "setp.ge.s64", next, end)
-	s.op("@%s bra.uni %s", none, over)
-	least := s.to(word, "ld.global.nc.b32", field(next, 8*phaseMinRows))
-	enough := s.to(truth, "setp.ge.s32", s.rows, least)
-	s.op("@!%s bra.uni %s", enough, find)
 	p := s.portion(next)
 	share := s.to(word, "div.u32", fmt.Sprint(s.m.gpu.l2/4), s.busy(p.total))
 	s.mine(p, func(launch, a, b string) { s.ask(launch, a, b, share) })
-	s.at(over)
 }
 
 // busy is how many workers have tiles, at least 1.
@@ -143,7 +134,7 @@ func (s *step) ask(launch, a, b, most string) {
 	both := s.to(truth, "and.pred", one, some)
 	s.op("@!%s bra.uni %s", both, over)
 	from := s.to(wide, "ld.global.nc.b64", field(launch, 8*launchStream))
-	first := s.to(wide, "add.s64", s.get("b64", ctxWeights), from)
+	first := s.to(wide, "add.s64", s.get("b64", abi.Weights), from)
 	at := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", a, bytes))
 	end := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", b, bytes))
 	end = s.to(wide, "min.s64", end, s.to(wide, "add.s64", at, s.to(wide, "cvt.u64.u32", most)))

@@ -23,6 +23,8 @@ func TestSpaces(t *testing.T) {
 	checkBed(t, spmdtest.Spaces, shape{1, warp}, shape{2, warp}, shape{1, 3 * warp}, shape{5, warp}, shape{2, 4 * warp})
 }
 
+func TestUnchosen(t *testing.T) { checkBed(t, spmdtest.Unchosen, shape{1, warp}, shape{2, 2 * warp}) }
+
 // TestRandomKernels has only a few of the kernels assembled: ptxas takes long over them.
 func TestRandomKernels(t *testing.T) {
 	emulate(t, spmdtest.Random(t, gpuTarget(t, 1), 0, 46), shape{1, warp})

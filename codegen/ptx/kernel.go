@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -82,7 +83,7 @@ func (e *kernel) entry() {
 	}
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
-			at := map[spmd.Op]int64{spmd.OpRows: ctxRows, spmd.OpSeqs: ctxSeqs, spmd.OpOuts: ctxOuts}[op]
+			at := map[spmd.Op]int64{spmd.OpRows: abi.Rows, spmd.OpSeqs: abi.Seqs, spmd.OpOuts: abi.Outs}[op]
 			e.counts[op] = e.to(word, "ld.global.nc.b32", field("%ctx", at))
 		}
 	}
@@ -94,7 +95,8 @@ func (e *kernel) entry() {
 		e.team = e.to(word, "add.s32", t, "1")
 	}
 	for i, p := range e.k.Params {
-		base := e.to(address, "ld.global.nc.b64", field("%ctx", spaceFields[p.Space]))
+		at, _ := abi.SpaceAt(p.Space) // the verifier has refused unknown ones
+		base := e.to(address, "ld.global.nc.b64", field("%ctx", at))
 		off := e.to(wide, "ld.global.nc.b64", field("%args", int64(8*i)))
 		e.params = append(e.params, e.to(address, "add.s64", base, off))
 	}

@@ -208,7 +208,7 @@ func (e *kernel) loadName(p *spmd.Value, lanes bool) string {
 	switch {
 	case h.shared:
 		name = "ld.shared."
-	case h.scratch || written(h.space):
+	case h.scratch || !h.space.Constant():
 	case lanes && h.space == spmd.Weights:
 		name = "ld.global.nc.L1::no_allocate."
 	default:

@@ -71,7 +71,7 @@ func (m *product) name(what string, i int, typ string) string {
 	switch {
 	case h.shared:
 		return what + ".shared." + typ
-	case what == "ld" && !h.scratch && !written(h.space):
+	case what == "ld" && !h.scratch && h.space.Constant():
 		return "ld.global.nc." + typ
 	}
 	return what + ".global." + typ

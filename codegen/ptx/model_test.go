@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	kernels "github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
@@ -99,10 +100,10 @@ func checkModel(t *testing.T, g *ir.Module) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r != fine {
+		if r != abi.Fine {
 			t.Fatalf("the step gives %d", r)
 		}
-		got := spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])}
+		got := x.result()
 		d.Compare(t, want, got)
 		d.Work, d.State = got.Work, got.State
 		t.Logf("step %d: %d warp instructions", i, x.Stats.WarpInstructions)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -161,7 +162,7 @@ func (m *module) head(weightsSHA256 string) string {
 		fmt.Fprintf(&b, ".extern .shared .align %d .b8 %s_shared[];\n\n", line, m.prefix)
 	}
 	m.table(&b, ".visible .global .align 8 .b64", "facts", []int64{
-		factABI: abiVersion, factWeightBytes: p.WeightBytes, factWorkBytes: p.WorkBytes, factTeamBytes: global, factSlotBytes: p.SlotBytes,
+		factABI: abi.Version, factWeightBytes: p.WeightBytes, factWorkBytes: p.WorkBytes, factTeamBytes: global, factSlotBytes: p.SlotBytes,
 		factLogitsStride: p.LogitsStride, factVocab: p.Vocab, factMaxRows: p.MaxRows, factMaxSeqs: p.MaxSeqs, factPhases: int64(len(p.Phases)),
 		factShared: shared, factTeamThreads: int64(m.members * warp), factBlockThreads: blockThreads, facts - 1: 0})
 	hex := make([]int64, 65)

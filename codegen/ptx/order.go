@@ -278,5 +278,5 @@ func (o *order) memory(p *spmd.Value) (memory, bool) {
 	if h.scratch {
 		return scratchMemory, true
 	}
-	return memory(h.space), written(h.space)
+	return memory(h.space), h.space.Writable()
 }

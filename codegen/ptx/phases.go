@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -30,19 +31,35 @@ func (s *step) phases() {
 	head, next := s.label("phase"), s.label("next")
 	s.at(head)
 	s.stamp(stamp)
-	least := s.to(wide, "ld.global.nc.b64", field(table, 8*phaseMinRows))
-	few := s.to(truth, "setp.lt.s64", s.to(wide, "cvt.s64.s32", s.rows), least)
-	s.op("@%s bra.uni %s", few, next)
+	s.op("@!%s bra.uni %s", s.needed(table), next)
 	s.note("this worker's tiles of the phase's launches")
 	s.mine(s.portion(table), s.call)
-	last := s.to(truth, "setp.eq.s64", s.to(wide, "add.s64", table, fmt.Sprint(8*phaseFields)), end)
-	s.op("@%s bra.uni %s", last, next)
-	s.barrier(func() { s.ahead(table, end) })
+	then := s.then(table, end)
+	s.op("@%s bra.uni %s", s.to(truth, "setp.ge.s64", then, end), next)
+	s.barrier(func() { s.ahead(then) })
 	s.at(next)
 	s.op("add.s64 %s, %s, %d", table, table, 8*phaseFields)
 	again := s.to(truth, "setp.lt.s64", table, end)
 	s.op("@%s bra.uni %s", again, head)
 	s.stamp(stamp)
+}
+
+// then is the next phase that is not skipped; the end, if there is none.
+func (s *step) then(table, end string) string {
+	found, find := s.label("found"), s.label("find")
+	then := s.to(wide, "mov.b64", table)
+	s.at(find)
+	s.op("add.s64 %s, %s, %d", then, then, 8*phaseFields)
+	s.op("@%s bra.uni %s", s.to(truth, "setp.ge.s64", then, end), found)
+	s.op("@!%s bra.uni %s", s.needed(then), find)
+	s.at(found)
+	return then
+}
+
+// needed says whether the step has what the phase at table needs.
+func (s *step) needed(table string) string {
+	rows := s.to(truth, "setp.ge.s32", s.rows, s.to(word, "ld.global.nc.b32", field(table, 8*phaseMinRows)))
+	return s.to(truth, "setp.ge.and.s32", s.chosen, s.to(word, "ld.global.nc.b32", field(table, 8*phaseMinChosen)), rows)
 }
 
 // variable is the address of one of the module's tables.
@@ -174,13 +191,13 @@ func (s *step) barrier(meanwhile func()) {
 	s.op("@%s bra %s", other, arrived)
 	last := s.to(word, "sub.s32", s.to(word, "mov.b32", "0x80000001"), s.blocks)
 	add := s.to(word, "selp.b32", last, "1", s.to(truth, "setp.eq.s32", s.block, "0"))
-	s.op("atom.add.release.gpu.global.u32 %s, %s, %s", before, field(s.ctx, ctxArrived), add)
+	s.op("atom.add.release.gpu.global.u32 %s, %s, %s", before, field(s.ctx, abi.Arrived), add)
 	s.at(arrived)
 	s.op("bar.warp.sync 0xffffffff")
 	meanwhile()
 	s.op("@%s bra %s", other, over)
 	s.at(spin)
-	now := s.to(word, "ld.acquire.gpu.global.u32", field(s.ctx, ctxArrived))
+	now := s.to(word, "ld.acquire.gpu.global.u32", field(s.ctx, abi.Arrived))
 	same := s.to(truth, "setp.ge.s32", s.to(word, "xor.b32", before, now), "0")
 	s.op("@%s bra %s", same, spin)
 	s.at(over)

@@ -10,6 +10,7 @@ import (
 // Fields of phases and launches, all i64.
 const (
 	phaseMinRows = iota
+	phaseMinChosen
 	phaseFirst
 	phaseFields
 )
@@ -30,7 +31,7 @@ func (m *module) tables() string {
 	var phases, launches, args []row
 	n := 0
 	for i, ph := range m.p.Phases {
-		phases = append(phases, row{[]int64{ph.MinRows, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
+		phases = append(phases, row{[]int64{ph.MinRows, ph.MinChosen, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
 		for _, l := range ph.Launches {
 			block := int64(1)
 			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
@@ -49,12 +50,12 @@ func (m *module) tables() string {
 			n += len(l.Args)
 		}
 	}
-	phases = append(phases, row{[]int64{0, int64(len(launches))}, "end"})
+	phases = append(phases, row{[]int64{0, 0, int64(len(launches))}, "end"})
 	if len(args) == 0 {
 		args = append(args, row{[]int64{0}, "none"})
 	}
 	var b strings.Builder
-	b.WriteString("// Phases: rows below which it is skipped, first launch.\n")
+	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch.\n")
 	m.rows(&b, "phases", phases)
 	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel.\n")
 	m.rows(&b, "launches", launches)

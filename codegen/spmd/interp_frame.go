@@ -155,8 +155,8 @@ type shadow struct {
 
 func (s *shadow) reset(m *Machine) {
 	s.on, s.first, s.tile = m.Races, 1, 1
-	for _, sp := range []Space{Work, State, Logits} {
-		if s.on {
+	for sp := range numSpaces {
+		if s.on && sp.Writable() {
 			n := len(m.Memory[sp])
 			s.writers[sp], s.reader[sp] = grow(s.writers[sp], n), grow(s.reader[sp], n)
 			clear(s.writers[sp])

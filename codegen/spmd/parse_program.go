@@ -59,6 +59,9 @@ func (p *parser) program(prog *Program) (names []launchName) {
 		if p.accept("minrows") {
 			ph.MinRows = p.integer()
 		}
+		if p.accept("minchosen") {
+			ph.MinChosen = p.integer()
+		}
 		p.expect("{")
 		p.endLine()
 		for p.accept("launch") {

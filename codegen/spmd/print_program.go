@@ -34,6 +34,9 @@ func (w *printer) phase(p *Program, ph Phase) {
 	if ph.MinRows != 0 {
 		w.f(" minrows %d", ph.MinRows)
 	}
+	if ph.MinChosen != 0 {
+		w.f(" minchosen %d", ph.MinChosen)
+	}
 	w.WriteString(" {\n")
 	for _, l := range ph.Launches {
 		if l.Kernel >= 0 && l.Kernel < len(p.Kernels) && p.Kernels[l.Kernel] != nil {

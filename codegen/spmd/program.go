@@ -71,9 +71,18 @@ type Launch struct {
 // Phase is what runs between two barriers of all workers: the tiles of its launches, in any order.
 type Phase struct {
 	Name     string
-	MinRows  int64 // skipped, with its barrier, when a step has fewer rows; 0: always runs
+	Needs    // skipped, with its barrier, by a step that has less
 	Launches []Launch
 }
+
+// Needs is what a phase wants of a step to run. The zero value wants nothing.
+type Needs struct {
+	MinRows   int64 // rows
+	MinChosen int64 // rows whose next token the step chooses
+}
+
+// Met says whether a step of these sizes has what is needed.
+func (n Needs) Met(rows, chosen int64) bool { return rows >= n.MinRows && chosen >= n.MinChosen }
 
 // Program is a whole step. Every level (number of lanes) of one program has the same phases, arguments and memory; only the kernels differ.
 type Program struct {

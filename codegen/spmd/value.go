@@ -109,10 +109,13 @@ const (
 	SeqSlot               // i32 [seqs]: state slot of each sequence
 	OutRow                // i32 [outs]: rows whose logits are wanted
 	Logits                // f32 [outs, stride]
+	Sampling              // i32 [outs, SamplingWords]: how a token is chosen from each row of the logits
+	Odds                  // f32 [outs, stride]: the sampler's weights; may be the memory of the logits
+	Chosen                // i32 [outs]: the tokens that the sampler has chosen
 	numSpaces
 )
 
-var spaces = [numSpaces]string{"weights", "work", "state", "ids", "seq_start", "seq_slot", "out_row", "logits"}
+var spaces = [numSpaces]string{"weights", "work", "state", "ids", "seq_start", "seq_slot", "out_row", "logits", "sampling", "odds", "chosen"}
 
 func (s Space) String() string {
 	if s < numSpaces {
@@ -120,6 +123,22 @@ func (s Space) String() string {
 	}
 	return fmt.Sprintf("space(%d)", uint8(s))
 }
+
+// SamplingWords is how many 32-bit words a wanted row has in Sampling.
+const SamplingWords = 4
+
+// Writable says whether kernels may store to a space.
+func (s Space) Writable() bool {
+	switch s {
+	case Work, State, Logits, Odds, Chosen:
+		return true
+	}
+	return false
+}
+
+// Constant says that nothing changes a space while a step runs, so that its loads may be moved anywhere. Token ids may lie where the same step puts those
+// that it chooses.
+func (s Space) Constant() bool { return !s.Writable() && s != IDs }
 
 // Param is a pointer that a launch gives to a kernel: a byte offset into a space.
 type Param struct {

@@ -107,7 +107,7 @@ func (v *verifier) kernel() {
 func (v *verifier) param(i int, p Param) {
 	want, fixed := I32, true
 	switch p.Space {
-	case Logits:
+	case Logits, Odds:
 		want = F32
 	case Weights, Work, State:
 		fixed = false

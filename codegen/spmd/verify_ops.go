@@ -96,9 +96,7 @@ func (v *verifier) pointers(in *Instr) {
 	case OpOffset:
 		v.origin[in.Results[0]] = v.origin[in.Args[0]]
 	case OpStore, OpStoreV, OpStoreVN, OpMMA8:
-		switch s := v.origin[in.Args[0]]; s {
-		case Work, State, Logits, teamScratch:
-		default:
+		if s := v.origin[in.Args[0]]; !s.Writable() && s != teamScratch {
 			v.at(in, "%v is read only", s)
 		}
 	}

@@ -98,6 +98,9 @@ func (v *programVerifier) phase(i int) {
 	if ph.MinRows < 0 {
 		v.fail("%s: skipped below %d rows", where, ph.MinRows)
 	}
+	if ph.MinChosen < 0 {
+		v.fail("%s: skipped below %d chosen tokens", where, ph.MinChosen)
+	}
 	for j, l := range ph.Launches {
 		at := fmt.Sprintf("%s, launch %d", where, j)
 		v.grid(at, l.Grid)
@@ -160,13 +163,15 @@ func (p *Program) spaceBytes(s Space) int64 {
 		return p.WorkBytes
 	case State:
 		return p.SlotBytes
-	case IDs, OutRow:
+	case IDs, OutRow, Chosen:
 		return 4 * p.MaxRows
+	case Sampling:
+		return 4 * SamplingWords * p.MaxRows
 	case SeqStart:
 		return 4 * (p.MaxSeqs + 1)
 	case SeqSlot:
 		return 4 * p.MaxSeqs
-	case Logits:
+	case Logits, Odds:
 		return 4 * p.MaxRows * p.LogitsStride
 	}
 	return 0
