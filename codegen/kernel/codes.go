@@ -25,7 +25,7 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 		func(i int, kk *spmd.Value, u int64) *spmd.Value {
 			a := k.Load(t.at[i], kk, u)
 			if unsigned {
-				a = k.Xor(a, k.I32(-0x7f7f7f80)) // code + 128
+				a = k.Xor(k.Splat(a), k.Splat(k.I32(-0x7f7f7f80))) // code + 128
 			}
 			return a
 		},
