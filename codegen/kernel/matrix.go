@@ -154,6 +154,8 @@ func (m *matrix) rowSizes(t spmd.Target) []int64 {
 		return []int64{2, 1}
 	case wide:
 		return []int64{8, 4, 2, 1}
+	case t.Dot == spmd.DotUnsigned:
+		return []int64{6, 4, 2, 1}
 	}
 	return []int64{4, 2, 1}
 }
@@ -169,6 +171,8 @@ func (m *matrix) accumulators(t spmd.Target) int {
 		return 4
 	case wide:
 		return 16
+	case t.Dot == spmd.DotUnsigned:
+		return 12
 	}
 	return 8
 }
