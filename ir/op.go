@@ -125,9 +125,9 @@ var ops = [numOps]opInfo{
 		eval: evaluator{evalConst[float32], evalConst[float64]}, doc: "the f32 number value, of rank 0"},
 	OpCast: {name: "cast", args: "x", attrs: attrTo, flags: flagElementwise, shape: shapeCast,
 		eval: evaluator{evalCast[float32], evalCast[float64]}, doc: "x as another element type; from and to integer types: nearest, ties to even, saturated"},
-	OpQuantize: {name: "quantize", args: "x inv?", attrs: attrInv | attrFull, flags: flagElementwise, shape: shapeQuantize,
+	OpQuantize: {name: "quantize", args: "x inv?", attrs: attrInv | attrFull | attrCount, flags: flagElementwise, shape: shapeQuantize,
 		eval: evaluator{evalQuantize[float32], evalQuantize[float64]},
-		doc:  "i8 codes: t = x * inv, clamped to [-127, 127] (with full: -128), NaN below, then the nearest integer, ties to even; inv is a number or broadcasts to x, 1 multiplies by nothing"},
+		doc:  "i8 codes: t = x * inv, clamped to [-127, 127] (with full: -128), NaN below, then the nearest integer, ties to even; inv is a number or broadcasts to x, 1 multiplies by nothing; with count, how many were clamped (t outside of the range, or NaN) is kept beside what the step computes"},
 
 	OpSlice: {name: "slice", args: "x", attrs: attrAxis | attrRange, shape: shapeSlice,
 		eval: evaluator{evalSlice[float32], evalSlice[float64]}, doc: "the elements lo to hi-1 of x along a constant axis"},

@@ -22,7 +22,7 @@ import (
 // quantize is the pass "quantize".
 func quantize(m *ir.Module, r *PassReport, o *Options) error {
 	f := m.Func
-	q := &quantizer{plan: newPlan(f, o.Scheme), r: r, scales: o.Scales, names: f.Names(),
+	q := &quantizer{plan: newPlan(f, o.Scheme), r: r, scales: o.Scales, count: o.CountSaturation, names: f.Names(),
 		coded: map[*ir.Value]*coded{}, eights: map[weightKey]*coder8{}, fours: map[weightKey]*coder4{}}
 	q.checkScales()
 	if err := q.err(); err != nil {
@@ -50,6 +50,7 @@ type quantizer struct {
 	*plan
 	r      *PassReport
 	scales *Scales
+	count  bool // every op that makes codes counts what it clamps
 	names  *ir.Names
 	out    []*ir.Op
 	at     *ir.Op // the op that is being rewritten: where new ones come from
@@ -165,7 +166,7 @@ func (q *quantizer) encode(s *stored) error {
 		return err
 	}
 	args := []*ir.Value{s.v}
-	attrs := ir.Attrs{Full: s.spec.Range == quant.Full}
+	attrs := ir.Attrs{Full: s.spec.Range == quant.Full, Count: q.count}
 	switch h := rotatedSums(s.v); {
 	case len(scale) > 1:
 		inv := make([]float32, len(scale))

@@ -82,7 +82,7 @@ func (q *quantizer) finish(p *product, s *stored) error {
 	if err != nil {
 		return err
 	}
-	codes, err := q.emit(ir.OpQuantize, p.y.Name+".q", ir.Attrs{Full: p.full}, t)
+	codes, err := q.emit(ir.OpQuantize, p.y.Name+".q", ir.Attrs{Full: p.full, Count: q.count}, t)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package kernel
 import (
 	"encoding/binary"
 	"math"
+	"regexp"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
@@ -39,8 +42,30 @@ func TestSameBits(t *testing.T) {
 		t.Run(z.name, func(t *testing.T) {
 			sameBits(t, module(t, z.replace(z.text)), targets, z.rows)
 			sameBits(t, module(t, z.replace(z.text)), wide, z.rows)
+			if counted := countAll(z.text); counted != z.text {
+				sameBits(t, module(t, z.replace(counted)), targets, z.rows)
+				sameBits(t, module(t, z.replace(counted)), wide, z.rows)
+			}
 		})
 	}
+}
+
+// countAll makes every quantize of a model count, with scales so small that much is clamped.
+func countAll(text string) string {
+	return regexp.MustCompile(`(quantize [^:]*inv=)([0-9])`).ReplaceAllString(regexp.MustCompile(`(quantize [^:]*) :`).ReplaceAllString(text, "$1 count=true :"), "${1}3$2")
+}
+
+// clampedValues is how many values each quantize of a step clamped, as the plan's counters in work memory say.
+func clampedValues(plan *Plan, work []byte, rows, seqs, outs int) map[string]int {
+	counts := map[string]int{}
+	for _, c := range plan.Counters {
+		sum := 0
+		for i := range c.Lanes * c.Grid.Panels * c.Grid.Blocks(int64(rows), int64(seqs), int64(outs)) {
+			sum += int(int32(binary.LittleEndian.Uint32(work[c.Offset+4*i:])))
+		}
+		counts[c.Name] = sum
+	}
+	return counts
 }
 
 // contractProducts writes the fma that the kernels make of an add and a product in one group.
@@ -68,9 +93,21 @@ func sameBits(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 	in := ir.RandomInputs[float32](m, 1, rows...)
 	total := in.SeqStart[len(rows)]
 	in.Outs = []int32{int32(total - 1), 0, int32(total / 2)}[:min(3, total)]
-	want, err := ir.Eval(contractProducts(m), in)
+	evaluator, err := ir.NewEvaluator[float32](contractProducts(m))
 	if err != nil {
 		t.Fatal(err)
+	}
+	clamped, all := map[string]int{}, 0
+	evaluator.Clamped = func(name string, seen, n int) {
+		clamped[name] = n
+		all += n
+	}
+	want, err := evaluator.Step(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Counters) > 0 && all == 0 {
+		t.Fatal("nothing is clamped: the counts say nothing")
 	}
 	step := spmd.StepInput{IDs: in.IDs, OutRow: in.Outs}
 	var states [][]float64
@@ -93,9 +130,13 @@ func sameBits(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		machine.PoisonWork, machine.Races = true, true
 		machine.Memory[spmd.State] = slotData(plan, m.Func, states, len(rows), p.SlotBytes)
 		if err := machine.Step(p, step); err != nil {
 			t.Fatal(err)
+		}
+		if d := cmp.Diff(clamped, clampedValues(plan, machine.Memory[spmd.Work], total, len(rows), len(in.Outs))); d != "" {
+			t.Errorf("%s: clamped values (-evaluated +counted):\n%s", p.Target.Name, d)
 		}
 		for o := range in.Outs {
 			for c, x := range machine.Logits(p, o) {

@@ -354,7 +354,11 @@ func (m *rowMap) sum(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Val
 		var ps []*point
 		for at := int64(0); at < count; at += 16 {
 			for i := range c {
-				ps = append(ps, m.point(k, row, col, at+int64(i)*w, fetch))
+				p := m.point(k, row, col, at+int64(i)*w, fetch)
+				if p.own = min(16, count-at) - int64(i)*w; p.own <= 0 {
+					p.own = -1
+				}
+				ps = append(ps, p)
 			}
 		}
 		if count > 16 {

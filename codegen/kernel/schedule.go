@@ -141,6 +141,8 @@ func (p *planner) args(t *task) []int64 {
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			args[i] = p.rowsAt[e.value]
+		case useCount:
+			args[i] = p.countAt[e.value]
 		case useWeight:
 			args[i] = p.weightAt[weightKey{e.value, e.packing}]
 		case useState:
