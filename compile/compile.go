@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/calibrate"
@@ -109,6 +110,9 @@ func (c *compiler) run() error {
 		defer c.closeFloat()
 		if err := c.quantize(); err != nil {
 			return err
+		}
+		if !slices.ContainsFunc(c.points, func(p passes.Point) bool { return p.Gram }) {
+			c.closeFloat() // else it would lie in memory while the quantized weights are packed
 		}
 	}
 	c.Passes.CountSaturation = c.CountSaturation

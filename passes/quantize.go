@@ -288,7 +288,7 @@ func (q *quantizer) storeFloats() {
 		if t != ir.F32 {
 			name += "." + t.String()
 		}
-		v.Weight = floats(name, t, w.Shape, func() ([]float64, error) { return elements(w) })
+		v.Weight = narrowed(name, t, w)
 		v.Type.DType, v.From = t, name
 	}
 }

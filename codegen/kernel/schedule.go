@@ -34,6 +34,9 @@ func (p *planner) placeWeights() {
 			}
 			piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 			piece.Offset = at
+			if last := len(p.pieces) - 1; last >= 0 && p.pieces[last].weight == piece.weight {
+				p.pieces[last].again = true
+			}
 			p.weightAt[key] = at
 			p.pieces = append(p.pieces, piece)
 			at += piece.Bytes
