@@ -117,12 +117,11 @@ func (p *Piece) fill(dst []byte, from int64) error {
 	first, last := from/row, (from+int64(len(dst))+row-1)/row
 	for at := first; at < last; {
 		block, u := at/p.units, at%p.units
-		n := min(p.units-u, last-at) // units of this block that lie in dst, whole or in part
-		first := int64(0)            // the row that src begins with
-		if first = block * p.layout.Block; !p.byRows() || first >= p.c { // behind the last row lies padding
-			first = 0
-		} else {
-			x, err := p.weight.Rows(int(first), int(min(first+p.layout.Block, p.c)))
+		n := min(p.units-u, last-at)                            // units of this block that lie in dst, whole or in part
+		begin := int64(0)                                       // the row that src begins with
+		if c := block * p.layout.Block; p.byRows() && c < p.c { // behind the last row lies padding
+			begin = c
+			x, err := p.weight.Rows(int(c), int(min(c+p.layout.Block, p.c)))
 			if err == nil {
 				src, err = ir.Encode(p.weight.DType, x)
 			}
@@ -132,7 +131,7 @@ func (p *Piece) fill(dst []byte, from int64) error {
 		}
 		for lane := int64(0); lane < p.layout.Block; lane++ {
 			if c := block*p.layout.Block + lane; c < p.c {
-				raw, err := p.convert(src, c-first, u, n)
+				raw, err := p.convert(src, c-begin, u, n)
 				if err != nil {
 					return err
 				}
