@@ -82,8 +82,9 @@ func (c *compiler) quantize() error {
 	c.quantized = describe(s, m)
 	c.quantized.Rotations = calibrate.Rotation(s, c.result.Graph)
 	c.points = points
-	if len(points) == 0 {
-		return nil // weights only: nothing is to be known of values
+	if !passes.NeedCalibration(points) { // weights only, or scales are found while running
+		c.quantized.Values = storedValues(points, c.Passes.Scales)
+		return nil
 	}
 	cal, grams, err := c.calibration(s)
 	if err != nil {
@@ -112,7 +113,7 @@ func (c *compiler) quantize() error {
 // calibration reads or makes the calibration for a scheme. There are second moments to be had only if there is data.
 func (c *compiler) calibration(s *quant.Scheme) (*quant.Calibration, *calibrate.Grams, error) {
 	if c.Source == "" {
-		return nil, nil, fmt.Errorf("scheme %s needs scales of values, and so a calibration\n  fix: --calibration with a text, token ids or a calibration file; or --scheme w8a16, which has none", s.Name)
+		return nil, nil, fmt.Errorf("scheme %s needs scales of values, and so a calibration\n  fix: --calibration with a text, token ids or a calibration file; or --scheme w8a8-token or w8a16, which have none", s.Name)
 	}
 	model, err := c.modelSum()
 	if err != nil {
@@ -316,7 +317,7 @@ func describe(s *quant.Scheme, m *ir.Module) *artifact.Quantization {
 func storedValues(points []passes.Point, scales *passes.Scales) []artifact.StoredValue {
 	list := []artifact.StoredValue{}
 	for _, p := range points {
-		if p.Scales == 0 {
+		if p.Scales == 0 && !p.Dynamic {
 			continue
 		}
 		list = append(list, artifact.StoredValue{Name: p.Tensor, Type: quant.I8.String(), Scale: granularity(p.Spec.Scale), Observe: observer(p.Spec.Observe), Scales: scales.Values[p.Tensor]})

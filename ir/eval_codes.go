@@ -51,6 +51,27 @@ func clamped[F Float](a *Attrs, x, inv *Tensor[F]) (n int) {
 	return n
 }
 
+// evalRowScale finds the largest element of each row, whose scale it gives. A row without one that matters has scale 1: all of its codes are 0.
+func evalRowScale[F Float](c *call[F]) error {
+	x, y := c.args[0], c.out[0]
+	n := x.Shape[len(x.Shape)-1]
+	for row := range y.Data {
+		var most F
+		for _, v := range x.Data[row*n : (row+1)*n] {
+			if v < 0 {
+				v = -v
+			}
+			if v > most {
+				most = v
+			}
+		}
+		if y.Data[row] = 1; most >= 0x1p-60 {
+			y.Data[row] = most / 127
+		}
+	}
+	return nil
+}
+
 func evalHadamard[F Float](c *call[F]) error {
 	x, signs, y := c.args[0], c.args[1], c.out[0]
 	h, err := hadamard.New(c.attrs.Blocks, c.attrs.M, c.attrs.K)

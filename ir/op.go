@@ -60,6 +60,7 @@ const (
 	OpLayerNorm
 	OpLinear
 	OpHadamard
+	OpRowScale
 
 	// Ops that see sequences.
 	OpConv
@@ -153,6 +154,10 @@ var ops = [numOps]opInfo{
 	OpHadamard: {name: "hadamard", args: "x signs?", attrs: attrHadamard, shape: shapeHadamard,
 		eval: evaluator{evalHadamard[float32], evalHadamard[float64]},
 		doc:  "H x over the last axis of blocks * m * 2^k elements, not divided by the root: stages (a + b, a - b) at stride 1, 2, ... 2^(k-1), then the rows of H_m from left to right (H_40 as two H_20 and one more stage); before it, elements whose sign is negative change theirs; transposed: with the transpose of H_m, signs last"},
+
+	OpRowScale: {name: "rowscale", args: "x", shape: shapeRowScale,
+		eval: evaluator{evalRowScale[float32], evalRowScale[float64]},
+		doc:  "the scale at which the largest |x| of each row (the last axis) is code 127: that over 127, or 1 where it is below 2^-60; elements that are no numbers do not count. The last axis of the result is 1"},
 
 	OpConv: {name: "conv", args: "x w b? win", results: "y win'", flags: flagSequences, shape: shapeConv,
 		eval: evaluator{evalConv[float32], evalConv[float64]},

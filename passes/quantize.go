@@ -64,14 +64,15 @@ type quantizer struct {
 type coded struct {
 	*stored
 	q     *ir.Value // the codes
-	scale []float32 // one, or one for each channel
+	scale []float32 // one, or one for each channel; nil: each row has its own
+	rows  *ir.Value // the scales of the rows
 	wide  *ir.Value // the codes widened and scaled, once something has asked for that
 }
 
 // checkScales looks at all scales that will be needed.
 func (q *quantizer) checkScales() {
 	for _, s := range q.order {
-		if s.codes {
+		if s.codes && !s.dynamic {
 			if _, err := q.scales.of(s); err != nil {
 				q.problem("%v", err)
 			}
@@ -161,6 +162,9 @@ func (q *quantizer) encode(s *stored) error {
 		}
 		return nil
 	}
+	if s.dynamic {
+		return q.encodeRows(s)
+	}
 	scale, err := q.scales.of(s)
 	if err != nil {
 		return err
@@ -195,6 +199,25 @@ func (q *quantizer) encode(s *stored) error {
 	return nil
 }
 
+// encodeRows makes codes of a value under a scale that each row has for itself, found while running.
+func (q *quantizer) encodeRows(s *stored) error {
+	scale, err := q.emit(ir.OpRowScale, s.v.Name+".scale", ir.Attrs{}, s.v)
+	if err != nil {
+		return err
+	}
+	inv, err := q.emit(ir.OpRecip, s.v.Name+".inv", ir.Attrs{}, scale)
+	if err != nil {
+		return err
+	}
+	codes, err := q.emit(ir.OpQuantize, s.v.Name+".q", ir.Attrs{Full: s.spec.Range == quant.Full}, s.v, inv)
+	if err != nil {
+		return err
+	}
+	q.store(s, codes, nil)
+	q.coded[s.v].rows = scale
+	return nil
+}
+
 // store notes that a value has codes.
 func (q *quantizer) store(s *stored, codes *ir.Value, scale []float32) {
 	codes.Role = s.v.Role
@@ -203,7 +226,10 @@ func (q *quantizer) store(s *stored, codes *ir.Value, scale []float32) {
 	if s.note != "" {
 		note = ", " + s.note
 	}
-	if s.float {
+	switch {
+	case s.dynamic:
+		note += ", each row with its own scale"
+	case s.float:
 		note += ", the scan reads it before that"
 	}
 	q.r.Fired(q.at, "%s is stored as codes%s", place(s.v), note)

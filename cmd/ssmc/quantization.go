@@ -82,6 +82,9 @@ func storedRows(q *artifact.Quantization) [][]string {
 	}
 	for _, v := range q.Values {
 		line := fmt.Sprintf("%s %s, %s, one scale a %s", v.Name, v.Type, v.Observe, v.Scale)
+		if v.Scale == artifact.PerToken {
+			line = fmt.Sprintf("%s %s, one scale a token, found while running", v.Name, v.Type)
+		}
 		if len(v.Scales) == 1 {
 			line += fmt.Sprintf(": %.4g", v.Scales[0])
 		}

@@ -29,6 +29,7 @@ func TestSameBits(t *testing.T) {
 		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, ChunkRows - 1, 3}},
 		{"mamba2 groups", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 13}},
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{ChunkRows - 1}},
+		{"mamba2 half a vector", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 4, p: 24, groups: 2}, []int{5, 13}},
 		{"codes", mamba8, sizes{vocab: 9, d: 16, e: 64, n: 16, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 4}},
 		{"codes, odd", mamba8, sizes{vocab: 11, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{7, 2, 1}},
 		{"codes, tied", tied8, sizes{vocab: 45, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{3, 1}},
@@ -36,6 +37,9 @@ func TestSameBits(t *testing.T) {
 		{"four bits, tied", embed4, sizes{vocab: 37, d: 64, groups: 2, p: 32}, []int{3, 1}},
 		{"four bits, wide", embed4, sizes{vocab: 530, d: 384, groups: 3, p: 128}, []int{5}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
+		{"row scales", rows8, sizes{vocab: 40, e: 64, groups: 2, hb: 1, hm: 1, hk: 6}, []int{3, 1, 9}},
+		{"row scales, odd", rows8, sizes{vocab: 21, e: 24, groups: 3, hb: 3, hm: 1, hk: 3}, []int{9, 2}},
+		{"row scales, groups", rows8, sizes{vocab: 21, e: 96, groups: 2, hb: 1, hm: 12, hk: 3}, []int{4}},
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},
 	} {

@@ -214,8 +214,12 @@ func (k *code) put(p *point, v *ir.Value, x *spmd.Value) {
 	if to == nil || v != k.plan.logits {
 		to, row = k.t.find(useWrite, root(v)), stride(root(v))
 	}
-	if p.count != nil {
-		k.StoreVN(to.ptr, k.at(p, row), p.off, p.count, x)
+	count := p.count
+	if p.own > 0 && p.own < int64(k.Target.Lanes) && to.elem == spmd.I8 {
+		count = k.I(p.own) // rows of codes lie so close that the lanes behind the last column would be the next row's
+	}
+	if count != nil {
+		k.StoreVN(to.ptr, k.at(p, row), p.off, count, x)
 		return
 	}
 	k.StoreV(to.ptr, k.at(p, row), p.off, x)

@@ -28,6 +28,8 @@ func TestSchemes(t *testing.T) {
 		{scheme: "quamba2-w4a8", model: "mamba2-groups"},
 		{scheme: "quamba2-w4a16", model: "mamba2-groups"},
 		{scheme: "w8a16", model: "falcon-mamba-tiny"},
+		{scheme: "w8a8-token", model: "mamba-tiny"},
+		{scheme: "w8a8-token", model: "mamba2-groups"},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			g := quantized(t, tc.model, tc.scheme, tc.count)
