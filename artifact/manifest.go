@@ -44,8 +44,10 @@ type Manifest struct {
 	Cost         Cost          `json:"cost"`
 	States       []State       `json:"states"`
 	Phases       []Phase       `json:"phases"`
-	Sources      []Source      `json:"sources"`
-	Files        []Source      `json:"files"`
+	// Counters is where the code counts clamped values; empty unless it was compiled to.
+	Counters []Counter `json:"counters,omitempty"`
+	Sources  []Source  `json:"sources"`
+	Files    []Source  `json:"files"`
 }
 
 // Model is what the checkpoint's configuration says about its use.

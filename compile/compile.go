@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/calibrate"
@@ -39,7 +40,9 @@ type Options struct {
 	DryRun  bool   // end before anything is written
 	Scheme  string // of quantization: the name of one that comes with ssmc, or a file; empty: none
 	Calibration
-	Passes passes.Options
+	// CountSaturation makes object code that counts, for every value that is stored as codes, how many numbers it had to clamp.
+	CountSaturation bool
+	Passes          passes.Options
 	// Progress, which may be nil, is told what is being done, and how much of it. total is 0 for stages that have no measure.
 	Progress func(stage string, done, total int64)
 }
@@ -108,7 +111,11 @@ func (c *compiler) run() error {
 		if err := c.quantize(); err != nil {
 			return err
 		}
+		if !slices.ContainsFunc(c.points, func(p passes.Point) bool { return p.Gram }) {
+			c.closeFloat() // else it would lie in memory while the quantized weights are packed
+		}
 	}
+	c.Passes.CountSaturation = c.CountSaturation
 	c.stage("fusing the graph", 0, 0)
 	if c.result.Report, err = passes.Run(c.result.Graph, c.Passes); err != nil || c.Passes.StopAfter != "" {
 		return err

@@ -41,6 +41,7 @@ type Model struct {
 	slots   slotTable
 	workers workers
 	trace   tracer
+	clamps  saturation
 	closed  bool
 }
 

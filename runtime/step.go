@@ -156,6 +156,9 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 		return err
 	}
 	m.trace.record(m, rows, len(parts), outs, chosen)
+	if len(m.Manifest.Counters) > 0 {
+		m.clamps.add(m.Manifest.Counters, a.work.memory, rows, len(parts), outs)
+	}
 	if watch != nil {
 		if err := watch(m.left(inputs, parts)); err != nil {
 			return err

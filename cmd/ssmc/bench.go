@@ -11,8 +11,9 @@ import (
 // benched is the JSON of a bench.
 type benched struct {
 	*runtime.Bench
-	DecodeProfile  []runtime.PhaseTime `json:"decode_profile,omitempty"`
-	PrefillProfile []runtime.PhaseTime `json:"prefill_profile,omitempty"`
+	DecodeProfile  []runtime.PhaseTime  `json:"decode_profile,omitempty"`
+	PrefillProfile []runtime.PhaseTime  `json:"prefill_profile,omitempty"`
+	Saturation     []runtime.Saturation `json:"saturation,omitempty"`
 }
 
 func benchCommand() *command {
@@ -52,7 +53,10 @@ multiply-adds from registers, with as many threads. decode_tokens_per_s and pref
 		if *asJSON {
 			return printJSON(t, b)
 		}
-		return b.print(t)
+		if err := b.print(t); err != nil {
+			return err
+		}
+		return showSaturation(t, t.stdout, b.Saturation)
 	}
 	return c
 }
@@ -65,7 +69,9 @@ func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions,
 	}
 	defer m.Close()
 	b := &benched{}
-	if b.Bench, err = m.Bench(ctx, o, time.Since(start)); err != nil || !profile && trace == "" {
+	b.Bench, err = m.Bench(ctx, o, time.Since(start))
+	b.Saturation = m.Saturation()
+	if err != nil || !profile && trace == "" {
 		return b, err
 	}
 	t.stage("profiling", 0, 0)

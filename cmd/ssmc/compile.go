@@ -34,6 +34,7 @@ packed weights, a C header and a manifest. It appears under its name when it is 
 	what.StringVar(&o.Prefix, "prefix", "model", "first part of the C functions' `name`s")
 	quantizationFlags(c, &o)
 	target := c.flags("target")
+	countFlag(target, &o)
 	target.StringVar(&o.Target, "target", "x86-64", "CPU `levels`: x86-64 (all; the code chooses when it is loaded), native, or some with commas between: "+strings.Join(amd64.ByteNames(), ", ")+"; or a GPU: "+strings.Join(ptx.Names(), ", "))
 	target.IntVar(&o.LLVM, "llvm", 0, "major `version` of llc; 0: any from 14 on that is found")
 	target.IntVar(&o.MaxRows, "max-rows", 0, "most tokens in a step; 0: 512")

@@ -45,6 +45,7 @@ type Plan struct {
 	Pieces   []Piece
 	States   []StateLayout
 	Kept     []Kept
+	Counters []Counter
 	Costs    [][]Cost // by phase and launch
 }
 
@@ -68,7 +69,8 @@ func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
 	}
 	p.placeWeights()
 	p.placeRows()
-	plan := &Plan{Pieces: p.pieces, States: p.states}
+	p.placeCounters()
+	plan := &Plan{Pieces: p.pieces, States: p.states, Counters: p.counters}
 	for _, v := range m.Func.Returns[1:] {
 		r := root(v)
 		plan.Kept = append(plan.Kept, Kept{Name: v.Name, Offset: p.rowsAt[r], Stride: stride(r), Columns: elements(r), PerWantedRow: perRow(r) == ir.Outs})
@@ -103,6 +105,9 @@ type planner struct {
 	weightAt     map[weightKey]int64
 	rowsAt       map[*ir.Value]int64
 	workBytes    int64
+	members      int64 // of a team on the target that has most
+	counters     []Counter
+	countAt      map[*ir.Value]int64
 }
 
 type weightKey struct {
@@ -118,11 +123,11 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 	if !ok {
 		return nil, fmt.Errorf("weights %q: want as-is, f32 or bf16", o.Weights)
 	}
-	lanes := int64(16)
+	lanes, members := int64(16), int64(1)
 	for _, t := range targets {
-		lanes = max(lanes, int64(t.Lanes))
+		lanes, members = max(lanes, int64(t.Lanes)), max(members, int64(t.Members))
 	}
-	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+	p := &planner{m: m, elem: elem, lanes: lanes, members: members, countAt: map[*ir.Value]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
 		multiplied: map[*ir.Value]form{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
@@ -178,7 +183,7 @@ func (p *planner) outputs(g *ir.Group) []*ir.Value {
 			if p.isState(r) {
 				continue
 			}
-			out := slices.Contains(p.m.Func.Returns, r)
+			out := slices.Contains(p.m.Func.Returns, r) || counted(r) // what is counted is counted where it is stored
 			for _, u := range p.uses[r] {
 				out = out || u.Group != g
 			}

@@ -58,6 +58,7 @@ type Piece struct {
 	packing
 	c, k  int64 // logical shape of the weight
 	units int64 // packed elements along K
+	again bool  // the next piece is of the same weight: it is not released
 }
 
 var dtypeNames = map[spmd.Elem]string{spmd.F32: "F32", spmd.BF16: "BF16", spmd.F16: "F16", spmd.I8: "I8", spmd.I32: "I32"}
@@ -86,31 +87,51 @@ func (p *Piece) Fill(dst []byte, from int64) error {
 	if err := p.fill(dst, from); err != nil {
 		return fmt.Errorf("packing weight %q: %w", p.Name, err)
 	}
-	if from+int64(len(dst)) == p.Bytes && p.weight.Release != nil {
+	if from+int64(len(dst)) == p.Bytes && !p.again && p.weight.Release != nil {
 		p.weight.Release()
 	}
 	return nil
+}
+
+// byRows says whether the weight gives its rows one by one, and they are the piece's.
+func (p *Piece) byRows() bool {
+	s := p.weight.Shape
+	return p.weight.Rows != nil && len(s) == 2 && int64(s[0]) == p.c && int64(s[1]) == p.k
 }
 
 func (p *Piece) fill(dst []byte, from int64) error {
 	if p.weight.Bytes == nil {
 		return fmt.Errorf("it has no data (the graph came from text)")
 	}
-	src, err := p.weight.Bytes()
-	if err != nil {
-		return err
-	}
-	if want := (p.c*p.k*int64(p.weight.DType.Bits()) + 7) / 8; int64(len(src)) != want {
-		return fmt.Errorf("%d bytes of %v for %d x %d elements", len(src), p.weight.DType, p.c, p.k)
+	var src []byte // all of the weight, or the rows of the block at hand
+	if !p.byRows() {
+		var err error
+		if src, err = p.weight.Bytes(); err != nil {
+			return err
+		}
+		if want := (p.c*p.k*int64(p.weight.DType.Bits()) + 7) / 8; int64(len(src)) != want {
+			return fmt.Errorf("%d bytes of %v for %d x %d elements", len(src), p.weight.DType, p.c, p.k)
+		}
 	}
 	row := p.layout.Pad * p.elem.Bytes() // bytes of one unit of a block
 	first, last := from/row, (from+int64(len(dst))+row-1)/row
 	for at := first; at < last; {
 		block, u := at/p.units, at%p.units
-		n := min(p.units-u, last-at) // units of this block that lie in dst, whole or in part
+		n := min(p.units-u, last-at)                            // units of this block that lie in dst, whole or in part
+		begin := int64(0)                                       // the row that src begins with
+		if c := block * p.layout.Block; p.byRows() && c < p.c { // behind the last row lies padding
+			begin = c
+			x, err := p.weight.Rows(int(c), int(min(c+p.layout.Block, p.c)))
+			if err == nil {
+				src, err = ir.Encode(p.weight.DType, x)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		for lane := int64(0); lane < p.layout.Block; lane++ {
 			if c := block*p.layout.Block + lane; c < p.c {
-				raw, err := p.convert(src, c, u, n)
+				raw, err := p.convert(src, c-begin, u, n)
 				if err != nil {
 					return err
 				}

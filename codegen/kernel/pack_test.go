@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -69,6 +70,17 @@ func TestFill(t *testing.T) {
 				if d := cmp.Diff(whole, parts); d != "" {
 					t.Errorf("in parts of %d bytes: %s", step, d)
 				}
+			}
+			// A weight that is computed row by row gives the same bytes, and is never asked for as a whole.
+			rows := ir.Weight{Name: "w", DType: z.from, Shape: w.Shape, Bytes: func() ([]byte, error) { return nil, errors.New("asked for as a whole") }}
+			rows.Rows = func(lo, hi int) ([]float64, error) { return ir.LoadRows(w, lo, hi) }
+			p.weight = &rows
+			got2 := make([]byte, p.Bytes)
+			if err := p.Fill(got2, 0); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(whole, got2); d != "" {
+				t.Errorf("by rows: %s", d)
 			}
 		})
 	}

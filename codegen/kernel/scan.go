@@ -307,6 +307,10 @@ func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, d
 	return y
 }
 
+// wide is how many lanes of a head's row are computed: its channels in whole vectors. A row of state may have more, for a target with more lanes; what
+// would be computed in these is the next head's.
+func (r *recurrence) wide(k *code) int64 { return roundUp(r.head, int64(k.Target.Lanes)) }
+
 // headRow gives u's columns lane.. of a head's row, zeros behind the last.
 func (r *recurrence) headRow(k *code, row, lane *spmd.Value, off int64) *spmd.Value {
 	col := k.Add(k.Mul(k.panel, k.I(r.head)), lane)
@@ -357,7 +361,7 @@ func (r *recurrence) steps(k *code, lo, hi, past, decay, group *spmd.Value) {
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		dt := r.headStep(k, row)
 		a := k.Splat(exp(k.Builder, k.Mul(dt, decay)))
-		k.For(k.I(0), k.I(r.pad), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		k.For(k.I(0), k.I(r.wide(k)), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			du := k.Mul(dt, r.headRow(k, row, lane, 0))
 			y := r.advance(k, row, group, lane, r.pad, du, past, func(_ *spmd.Value, _, count int64) []*spmd.Value {
 				return each(make([]*spmd.Value, count), func(int) *spmd.Value { return a })

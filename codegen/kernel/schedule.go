@@ -34,6 +34,9 @@ func (p *planner) placeWeights() {
 			}
 			piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 			piece.Offset = at
+			if last := len(p.pieces) - 1; last >= 0 && p.pieces[last].weight == piece.weight {
+				p.pieces[last].again = true
+			}
 			p.weightAt[key] = at
 			p.pieces = append(p.pieces, piece)
 			at += piece.Bytes
@@ -145,6 +148,8 @@ func (p *planner) args(t *task) []int64 {
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			args[i] = p.rowsAt[e.value]
+		case useCount:
+			args[i] = p.countAt[e.value]
 		case useWeight:
 			args[i] = p.weightAt[weightKey{e.value, e.packing}]
 		case useState:

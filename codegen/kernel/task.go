@@ -25,6 +25,7 @@ const (
 	useSampling
 	useOdds
 	useChosen
+	useCount // numbers of each tile: clamped values
 )
 
 // external is one parameter of a task's kernel.
@@ -102,6 +103,11 @@ func (t *task) state(v *ir.Value, l layout, c, k int64) *external {
 		e = spmd.I8
 	}
 	return t.add(external{use: useState, value: v, packing: packing{layout: l, elem: e}, c: c, k: k})
+}
+
+// counter declares the place where clamped values of the codes v are counted.
+func (t *task) counter(v *ir.Value) *external {
+	return t.add(external{use: useCount, value: v, packing: packing{elem: spmd.I32}})
 }
 
 func (t *task) input(u use) *external { return t.add(external{use: u}) }
@@ -230,6 +236,8 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			e.ptr = b.Param(fmt.Sprintf("rows%d", i), e.seen(), spmd.Work)
+		case useCount:
+			e.ptr = b.Param(fmt.Sprintf("count%d", i), e.seen(), spmd.Work)
 		case useWeight:
 			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.seen(), spmd.Weights)
 		case useState:
@@ -241,6 +249,7 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 	}
 	k := &code{Builder: b, t: t, plan: p}
 	k.panel, k.block = k.place(t.grid)
+	k.startCounts()
 	t.build(k)
 	return b.Finish()
 }
