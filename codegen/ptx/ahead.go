@@ -87,7 +87,7 @@ func (f *forms) single(k *spmd.Kernel, loop *spmd.Instr) stream {
 		return stream{}
 	}
 	for _, in := range loop.Regions[0].Body {
-		if in.Op != spmd.OpLoadV {
+		if in.Op != spmd.OpLoadV && in.Op != spmd.OpLoadRun {
 			continue
 		}
 		form := f.address(in, 0)
@@ -165,14 +165,14 @@ type look struct {
 	bytes      int64
 }
 
-// findLooks finds what a loop streams: loads of weights, one element a lane, that cover in each iteration what lies behind those of the last one. The first
+// findLooks finds what a loop streams: loads of weights, neighbours in neighbouring lanes, that cover in each iteration what lies behind those of the last one. The first
 // of them looks ahead for all.
 func (e *kernel) findLooks(loop *spmd.Instr) {
 	i := loop.Regions[0].Params[0]
 	groups := map[string][]*spmd.Instr{}
 	var order []string
 	for _, in := range loop.Regions[0].Body {
-		if in.Op != spmd.OpLoadV || e.home(in.Args[0]) != (home{space: spmd.Weights}) {
+		if in.Op != spmd.OpLoadV && in.Op != spmd.OpLoadRun || e.home(in.Args[0]) != (home{space: spmd.Weights}) {
 			continue
 		}
 		terms := e.forms.address(in, 0).text(0)
@@ -188,7 +188,7 @@ func (e *kernel) findLooks(loop *spmd.Instr) {
 			if e.forms.address(in, 0).plain < e.forms.address(first, 0).plain {
 				first = in
 			}
-			covered += warp * in.Args[0].Type.Elem.Bytes()
+			covered += warp * elementsOfLane(in) * in.Args[0].Type.Elem.Bytes()
 		}
 		bytes := e.forms.address(first, 0).terms[i] * loop.Imm
 		if bytes < streamBytes || bytes != covered || bytes%line != 0 {
@@ -208,8 +208,9 @@ func (e *kernel) lookAhead(in *spmd.Instr, l look) {
 	then := e.to(k, "add."+signed(k), e.register(k, e.as(k, i)), fmt.Sprint(l.iterations*l.loop.Imm))
 	there := e.to(truth, "setp.lt."+signed(k), then, e.as(k, hi))
 	p := in.Args[0]
-	base, bytes := e.parts(p, index(in, 0), in.Imm, true)
-	mine := e.to(address, "mad.wide.s32", e.lane, fmt.Sprint(line-p.Type.Elem.Bytes()), base)
+	n := elementsOfLane(in)
+	base, bytes := e.parts(p, index(in, 0), in.Imm, n)
+	mine := e.to(address, "mad.wide.s32", e.lane, fmt.Sprint(line-n*p.Type.Elem.Bytes()), base)
 	for at := int64(0); at < l.bytes; at += warp * line {
 		if left := (l.bytes - at) / line; left < warp {
 			there = e.to(truth, "and.pred", there, e.to(truth, "setp.lt.s32", e.lane, fmt.Sprint(left)))

@@ -9,11 +9,14 @@ import (
 
 func TestOps(t *testing.T)       { checkBed(t, spmdtest.Ops, shape{1, warp}) }
 func TestLoad(t *testing.T)      { checkBed(t, spmdtest.Load, shape{1, warp}) }
+func TestLoadRun(t *testing.T)   { checkBed(t, spmdtest.LoadRun, shape{1, warp}) }
 func TestStore(t *testing.T)     { checkBed(t, spmdtest.Store, shape{1, warp}) }
 func TestMasked(t *testing.T)    { checkBed(t, spmdtest.Masked, shape{1, warp}) }
 func TestDot(t *testing.T)       { checkBed(t, spmdtest.Dot, shape{1, warp}) }
 func TestDotChains(t *testing.T) { checkBed(t, spmdtest.DotChains, shape{1, warp}) }
 func TestMMA(t *testing.T)       { checkBed(t, spmdtest.MMA, shape{1, warp}, shape{2, 2 * warp}) }
+
+func TestMMARuns(t *testing.T) { checkBed(t, spmdtest.MMARuns, shape{1, warp}, shape{2, 2 * warp}) }
 
 func TestFlow(t *testing.T) {
 	checkBed(t, spmdtest.Flow, shape{1, warp}, shape{2, warp}, shape{1, 4 * warp})

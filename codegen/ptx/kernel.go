@@ -2,6 +2,7 @@ package ptx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -20,10 +21,10 @@ type kernel struct {
 	looks  map[*spmd.Instr]look    // loads that look ahead
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
-	lanes  map[*spmd.Value]bool // pointers to elements of which each lane takes one
-	scopes []map[place]string   // addresses that were made, by the region that holds them
-	lane   string               // number of the thread in its warp
-	first  string               // true in lane 0, "" if no store wants it
+	lanes  map[*spmd.Value][]int64 // pointers to elements of which each lane takes so many
+	scopes []map[place]string      // addresses that were made, by the region that holds them
+	lane   string                  // number of the thread in its warp
+	first  string                  // true in lane 0, "" if no store wants it
 	tile   string
 	params []string
 	counts map[spmd.Op]string
@@ -37,7 +38,7 @@ type kernel struct {
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
 	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
-		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value]bool{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
+		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
 			text, err = "", fmt.Errorf("%s: %v", describe(e.doing), r)
@@ -72,8 +73,10 @@ func (e *kernel) entry() {
 			e.varied[in] = e.to(float, "ld.global.nc.f32", field("%args", int64(8*at)))
 		}
 		switch in.Op {
-		case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpStoreV, spmd.OpStoreVN:
-			e.lanes[in.Args[0]] = true
+		case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpLoadRun, spmd.OpStoreV, spmd.OpStoreVN:
+			if p, n := in.Args[0], elementsOfLane(in); !slices.Contains(e.lanes[p], n) {
+				e.lanes[p] = append(e.lanes[p], n)
+			}
 		}
 	})
 	e.lane = e.to(word, "mov.u32", "%laneid")
@@ -120,8 +123,8 @@ func describe(in *spmd.Instr) string {
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
 func (e *kernel) define(v *spmd.Value, x string) {
 	e.vals[v] = x
-	if e.lanes[v] {
-		e.scopes[len(e.scopes)-1][place{v, nil, true}] = e.moved(v, x, e.lane)
+	for _, n := range e.lanes[v] {
+		e.scopes[len(e.scopes)-1][place{v, nil, n}] = e.movedLanes(v, x, n)
 	}
 }
 

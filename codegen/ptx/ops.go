@@ -68,6 +68,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpLoad:     (*kernel).load,
 	spmd.OpLoadV:    (*kernel).load,
 	spmd.OpLoadVN:   (*kernel).loadMasked,
+	spmd.OpLoadRun:  (*kernel).loadRun,
 	spmd.OpGather:   (*kernel).gather,
 	spmd.OpStore:    (*kernel).store,
 	spmd.OpStoreV:   (*kernel).store,

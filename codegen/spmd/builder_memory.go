@@ -28,6 +28,16 @@ func (b *Builder) LoadVN(p, i *Value, off int64, n *Value) *Value {
 	return b.emit(OpLoadVN, off, Type{p.Type.Elem.Reg(), Varying}, append(b.address(p, i), n)...)
 }
 
+// LoadRun gives lane l the n neighbours from p[i + off + n*l] on. They have at most 16 bytes, and begin at a multiple of their size.
+func (b *Builder) LoadRun(p, i *Value, off int64, n int) []*Value {
+	in := &Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}
+	for range n {
+		in.Results = append(in.Results, b.value(Type{p.Type.Elem.Reg(), Varying}, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return slices.Clone(in.Results)
+}
+
 // Gather gives lane l p[v[l] + off].
 func (b *Builder) Gather(p, v *Value, off int64) *Value {
 	if v.Type != (Type{I32, Varying}) {

@@ -49,6 +49,7 @@ var execs = [numOps]func(in *Instr) exec{
 	OpLoad:      load,
 	OpLoadV:     load,
 	OpLoadVN:    load,
+	OpLoadRun:   loadRun,
 	OpGather:    load,
 	OpStore:     store,
 	OpStoreV:    store,

@@ -111,12 +111,15 @@ const farIndex = 1 << 50
 
 // address gives n elements of memory from p[i + imm], or nil after an error.
 func (f *frame) address(in *inst, n int64, write bool) []byte {
-	p := f.p[in.a]
-	i := in.imm
+	return f.elements(in, f.p[in.a], f.index(in), n, write)
+}
+
+// index is i + imm.
+func (f *frame) index(in *inst) int64 {
 	if in.b >= 0 {
-		i += f.l[in.b]
+		return in.imm + f.l[in.b]
 	}
-	return f.elements(in, p, i, n, write)
+	return in.imm
 }
 
 func (f *frame) elements(in *inst, p pointer, i, n int64, write bool) []byte {

@@ -50,6 +50,7 @@ const (
 	OpLoad
 	OpLoadV
 	OpLoadVN
+	OpLoadRun
 	OpGather
 	OpStore
 	OpStoreV
@@ -157,11 +158,12 @@ var ops = [numOps]struct {
 	OpLoad:      {"load", "p i?", "*E i64? -> R", "", immOffset, "p[i + Imm], widened"},
 	OpLoadV:     {"loadv", "p i?", "*E i64? -> <R>", "", immOffset, "lane l gets p[i + Imm + l], widened"},
 	OpLoadVN:    {"loadvn", "p i? n", "*E i64? i64 -> <R>", "", immOffset, "the same for lanes below n; 0 in the others, whose memory is not touched"},
+	OpLoadRun:   {"loadrun", "p i?", "*E i64? -> <R>...", "", immOffset, "result r of n: lane l gets p[i + Imm + n*l + r], widened; n is a power of two, a lane's n elements have at most 16 bytes and begin at a multiple of them"},
 	OpGather:    {"gather", "p v", "*E <i32> -> <R>", "", immOffset, "lane l gets p[v[l] + Imm], widened"},
 	OpStore:     {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
 	OpStoreV:    {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:   {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
-	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g][n][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
+	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g/run][n][g%run][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
 	OpPrefetch:  {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
 	OpReduceAdd: {"reduceadd", "x...", "<f32>... -> f32", "", noImm, "the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
 	OpReduceMax: {"reducemax", "x...", "<f32>... -> f32", "", noImm, "max of 16 lanes in the same order"},

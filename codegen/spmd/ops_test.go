@@ -65,7 +65,7 @@ func TestOpsRun(t *testing.T) {
 	for _, c := range uniformOps {
 		walk(c.kernel(t).Body)
 	}
-	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap} { // TestGather, TestReduce, TestSwap
+	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap, OpLoadRun} { // TestGather, TestReduce, TestSwap, TestLoadRun
 		run[o] = true
 	}
 	for o := range numOps {

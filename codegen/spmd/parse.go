@@ -304,6 +304,9 @@ func (p *parser) operands(in *Instr) {
 		in.Args = p.uses()
 		p.expect("strides")
 		in.Strides = Strides{C: p.integer(), A: p.integer(), B: p.integer()}
+		if p.accept("run") {
+			in.Strides.Run = p.integer()
+		}
 		p.expect("tiles")
 		in.Imm = p.integer()
 	default:

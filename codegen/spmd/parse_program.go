@@ -121,6 +121,9 @@ func (p *parser) bytes(t *Target) {
 		t.Dot = Dot(i)
 	}
 	t.Tiles = p.accept("tiles")
+	if p.accept("lanebytes") {
+		t.LaneBytes = p.smallInt()
+	}
 }
 
 func (p *parser) launch() (l Launch, name string) {

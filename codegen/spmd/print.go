@@ -130,7 +130,11 @@ func (w *printer) head(in *Instr) {
 		w.values(" ", in.Args)
 	case immTiles:
 		w.values(" ", in.Args)
-		w.f(" strides %d %d %d tiles %d", in.Strides.C, in.Strides.A, in.Strides.B, in.Imm)
+		w.f(" strides %d %d %d", in.Strides.C, in.Strides.A, in.Strides.B)
+		if in.Strides.Run != 0 {
+			w.f(" run %d", in.Strides.Run)
+		}
+		w.f(" tiles %d", in.Imm)
 	default:
 		w.values(" ", in.Args)
 		w.f(" %d", in.Imm)

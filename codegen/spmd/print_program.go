@@ -12,6 +12,9 @@ func (p *Program) String() string {
 	if t.Tiles {
 		w.WriteString(" tiles")
 	}
+	if t.LaneBytes != 0 {
+		w.f(" lanebytes %d", t.LaneBytes)
+	}
 	w.WriteString("\n")
 	w.f("  bytes weights %d work %d team %d slot %d\n", p.WeightBytes, p.WorkBytes, p.TeamBytes, p.SlotBytes)
 	w.f("  logits stride %d vocab %d\n", p.LogitsStride, p.Vocab)

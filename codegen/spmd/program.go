@@ -11,6 +11,7 @@ type Target struct {
 	Members   int    // warps in a team; 1 on a CPU
 	Dot       Dot    // which product of bytes is the fast one
 	Tiles     bool   // there is mma8
+	LaneBytes int    // what a lane should load at once of what it streams, 16 at most; 0: an element, and the lanes neighbours (see loadrun)
 }
 
 // Dot is which product of four bytes a machine has an instruction for. It has the other one too, at two or three times the cost.

@@ -3,6 +3,7 @@ package spmd
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Limits that keep hostile text from making anything large: nesting of regions, and sizes whose products must not overflow.
@@ -13,6 +14,8 @@ const (
 	maxStride = 1 << 28
 	maxTiles  = 1<<31 - 1
 	maxErrors = 20
+
+	maxRunBytes = 16 // of a lane, in one loadrun
 )
 
 // teamScratch is the origin of pointers into scratch memory; the others are spaces.
@@ -250,6 +253,9 @@ func (v *verifier) plain(in *Instr) {
 
 func (v *verifier) results(in *Instr, b *binding) bool {
 	p := in.Op.result()
+	if each, many := strings.CutSuffix(p, "..."); many {
+		return v.run(in, b, each)
+	}
 	switch n := len(in.Results); {
 	case p == "" && n == 0:
 		return true
@@ -265,4 +271,23 @@ func (v *verifier) results(in *Instr, b *binding) bool {
 		return want == ""
 	}
 	return false
+}
+
+// run checks the results of an instruction that has as many as are taken.
+func (v *verifier) run(in *Instr, b *binding, pattern string) bool {
+	n := int64(len(in.Results))
+	if n < 1 || n&(n-1) != 0 || n*b.e.Bytes() > maxRunBytes {
+		v.at(in, "%d results are taken: a power of two of at most %d bytes a lane is wanted", n, maxRunBytes)
+		return false
+	}
+	for i, r := range in.Results {
+		if r == nil {
+			return false
+		}
+		if want := b.match(pattern, r.Type); want != "" {
+			v.at(in, "result %d is %s, not %v", i+1, want, r.Type)
+			return false
+		}
+	}
+	return true
 }

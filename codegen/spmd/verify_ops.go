@@ -59,10 +59,15 @@ func (v *verifier) tiles(in *Instr) {
 		v.at(in, "1 or 2 tiles are wanted")
 		return
 	}
+	run := in.Strides.run()
+	if run != 1 && run != 4 {
+		v.at(in, "runs of %d groups: 1 or 4 are wanted", in.Strides.Run)
+		return
+	}
 	for _, s := range []struct {
 		name            string
 		n, least, whole int64
-	}{{"c", in.Strides.C, 16 * in.Imm, 1}, {"a", in.Strides.A, 4, 4}, {"b", in.Strides.B, 64 * in.Imm, 4}} {
+	}{{"c", in.Strides.C, 16 * in.Imm, 1}, {"a", in.Strides.A, 4, 4}, {"b", in.Strides.B, 64 * in.Imm * run, 4 * run}} {
 		if s.n < s.least || s.n > maxStride || s.n%s.whole != 0 {
 			v.at(in, "stride %d of %s: wanted is a multiple of %d in %d..%d", s.n, s.name, s.whole, s.least, int64(maxStride))
 		}

@@ -38,6 +38,7 @@ func (v *programVerifier) memory() {
 		{"most rows of a step", p.MaxRows, 1, maxRows},
 		{"most sequences of a step", p.MaxSeqs, 1, maxRows},
 		{"members of a team", int64(p.Target.Members), 1, 32},
+		{"bytes that a lane loads", int64(p.Target.LaneBytes), 0, maxRunBytes},
 		{"product of bytes", int64(p.Target.Dot), 0, int64(len(dots) - 1)},
 	} {
 		if n.n < n.least || n.n > n.top {
