@@ -89,13 +89,15 @@ type planner struct {
 	m            *ir.Module
 	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
+	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
-	list         []*task            // in order of execution
+	multiplied   map[*ir.Value]form  // how the weights that linear ops read are packed
+	runs         map[*ir.Value]int64 // units of them that a lane loads at once, where that is more than one
+	list         []*task             // in order of execution
 	slotBytes    int64
 	states       []StateLayout
 	stateAt      map[*ir.Value]int64
@@ -121,14 +123,20 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 	lanes := int64(16)
 	for _, t := range targets {
 		lanes = max(lanes, int64(t.Lanes))
+		if t.LaneBytes != targets[0].LaneBytes {
+			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
+		}
 	}
 	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
-		multiplied: map[*ir.Value]form{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
 	}
 	if p.maxSeqs == 0 {
 		p.maxSeqs = 256
+	}
+	if len(targets) > 0 {
+		p.laneBytes = int64(targets[0].LaneBytes)
 	}
 	if len(m.Func.Returns) == 0 {
 		return nil, fmt.Errorf("the function returns nothing, want the logits first")
@@ -146,6 +154,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		}
 		if op.Code == ir.OpLinear {
 			p.multiplied[op.Args[1]] = productForm(op.Args[0], op.Args[1])
+			p.planRuns(op)
 		}
 	}
 	return p, nil

@@ -39,6 +39,7 @@ func TestSameBits(t *testing.T) {
 		t.Run(z.name, func(t *testing.T) {
 			sameBits(t, module(t, z.replace(z.text)), targets, z.rows)
 			sameBits(t, module(t, z.replace(z.text)), wide, z.rows)
+			sameBits(t, module(t, z.replace(z.text)), gpu, z.rows)
 		})
 	}
 }
