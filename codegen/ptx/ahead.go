@@ -120,22 +120,22 @@ func (s *step) ahead(table, end string) {
 	s.op("@!%s bra.uni %s", enough, find)
 	p := s.portion(next)
 	share := s.to(word, "div.u32", fmt.Sprint(s.m.gpu.l2/4), s.busy(p.total))
-	s.mine(p, func(launch, a, b string) { s.ask(launch, a, b, share) })
+	s.mine(p, func(launch, a, b, shared string) { s.ask(launch, a, b, shared, share) })
 	s.at(over)
 }
 
-// busy is how many workers have tiles, at least 1.
+// busy is how many warps have tiles, at least 1; of tiles that teams share, one.
 func (s *step) busy(total string) string {
 	n := total
 	if s.count == wide {
 		n = s.to(word, "cvt.u32.u64", s.to(wide, "min.s64", total, fmt.Sprint(mostWorkers)))
 	}
-	return s.to(word, "max.s32", s.to(word, "min.s32", n, s.workers), "1")
+	return s.to(word, "max.s32", s.to(word, "min.s32", n, s.warps), "1")
 }
 
 // ask asks for the panels of tiles a..b-1 of a launch, up to a number of bytes. With more than one block of rows a panel has several tiles: then arithmetic
 // decides, and nothing is asked for.
-func (s *step) ask(launch, a, b, most string) {
+func (s *step) ask(launch, a, b, shared, most string) {
 	over, head := s.label("over"), s.label("ask")
 	bytes := s.to(word, "ld.global.nc.b32", field(launch, 8*launchStreamBytes))
 	one := s.to(truth, "setp.eq.s32", s.to(word, "ld.global.nc.b32", field(launch, 8*launchPanels)), s.tiles(launch))
@@ -147,12 +147,17 @@ func (s *step) ask(launch, a, b, most string) {
 	at := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", a, bytes))
 	end := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", b, bytes))
 	end = s.to(wide, "min.s64", end, s.to(wide, "add.s64", at, s.to(wide, "cvt.u64.u32", most)))
-	mine := s.to(wide, "mad.wide.u32", s.to(word, "mov.u32", "%laneid"), fmt.Sprint(line), at)
+	who, step := s.to(word, "mov.u32", "%laneid"), fmt.Sprint(warp*line)
+	if shared != "" { // the warps of a team take turns
+		step = s.to(wide, "selp.b64", fmt.Sprint(s.m.members*warp*line), step, shared)
+		who = s.to(word, "mad.lo.s32", s.to(word, "selp.b32", s.inTeam, "0", shared), fmt.Sprint(warp), who)
+	}
+	mine := s.to(wide, "mad.wide.u32", who, fmt.Sprint(line), at)
 	s.at(head)
 	there := s.to(truth, "setp.lt.s64", mine, end)
 	s.op("@%s prefetch.global.L2 [%s]", there, mine)
-	s.op("add.s64 %s, %s, %d", mine, mine, warp*line)
-	s.op("add.s64 %s, %s, %d", at, at, warp*line)
+	s.op("add.s64 %s, %s, %s", mine, mine, step)
+	s.op("add.s64 %s, %s, %s", at, at, step)
 	again := s.to(truth, "setp.lt.s64", at, end)
 	s.op("@%s bra.uni %s", again, head)
 	s.at(over)

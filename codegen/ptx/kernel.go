@@ -46,6 +46,9 @@ func (m *module) kernel(number int) (text string, err error) {
 	}()
 	e.meets = m.meetings(number)
 	e.entry()
+	if k.Members > 1 && k.Team > 0 {
+		e.meet() // a warp may still be at work in its part of the team's scratch
+	}
 	head := e.label("tile")
 	e.tile = e.reg(word)
 	e.op("mov.b32 %s, %%lo", e.tile)
@@ -89,11 +92,11 @@ func (e *kernel) entry() {
 			e.counts[op] = e.to(word, "ld.global.nc.b32", field("%ctx", at))
 		}
 	}
-	if e.m.members > 1 && (uses[spmd.OpMember] || uses[spmd.OpBarrier] || e.k.Team > 0) {
+	if e.k.Members > 1 && (uses[spmd.OpMember] || uses[spmd.OpBarrier] || e.k.Team > 0) {
 		tid := e.to(word, "mov.u32", "%tid.x")
 		w := e.to(word, "shr.u32", tid, "5")
-		t := e.to(word, "div.u32", w, fmt.Sprint(e.m.members))
-		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.m.members))
+		t := e.to(word, "div.u32", w, fmt.Sprint(e.k.Members))
+		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.k.Members))
 		e.team = e.to(word, "add.s32", t, "1")
 	}
 	for i, p := range e.k.Params {
@@ -105,8 +108,8 @@ func (e *kernel) entry() {
 
 // meet is a barrier of all members of the team, and of their lanes.
 func (e *kernel) meet() {
-	if e.m.members > 1 {
-		e.op("bar.sync %s, %d", e.team, e.m.members*warp)
+	if e.k.Members > 1 {
+		e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
 		return
 	}
 	e.op("bar.warp.sync 0xffffffff")

@@ -18,7 +18,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpSeqs:    func(e *kernel, in *spmd.Instr) string { return e.counts[in.Op] },
 	spmd.OpOuts:    func(e *kernel, in *spmd.Instr) string { return e.counts[in.Op] },
 	spmd.OpMember:  (*kernel).member,
-	spmd.OpMembers: func(e *kernel, in *spmd.Instr) string { return fmt.Sprint(e.m.members) },
+	spmd.OpMembers: func(e *kernel, in *spmd.Instr) string { return fmt.Sprint(e.k.Members) },
 	spmd.OpLane:    func(e *kernel, in *spmd.Instr) string { return e.lane },
 	spmd.OpOffset:  (*kernel).offsetPointer,
 
@@ -104,7 +104,7 @@ func (e *kernel) constant(in *spmd.Instr) string {
 }
 
 func (e *kernel) member(*spmd.Instr) string {
-	if e.m.members == 1 {
+	if e.k.Members == 1 {
 		return "0"
 	}
 	return e.inTeam

@@ -183,16 +183,16 @@ func (m *Machine) phase(p *Program, i int) error {
 type runner struct {
 	m                *Machine
 	rows, seqs, outs int64
-	members          int64
 	rng              *rand.Rand
 	mem              memory
 	tiles            []tile
+	all              []frame // of as many members as a kernel had at most
 	frames           []frame // one a member
 	launch           *Launch // that the frames are set up for
 }
 
 func (r *runner) begin(m *Machine, p *Program, in StepInput) {
-	r.m, r.rows, r.seqs, r.outs, r.members = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow)), int64(p.Target.Members)
+	r.m, r.rows, r.seqs, r.outs = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow))
 	r.rng = rand.New(rand.NewPCG(m.Seed, 0))
 	r.launch, r.mem.loops, r.mem.maxLoops = nil, 0, m.MaxLoops
 	copy(r.mem.bytes[:], m.Memory[:])
@@ -255,15 +255,16 @@ func (r *runner) setup(k *Kernel, l *Launch) {
 		c = compile(k)
 		r.m.codes[k] = c
 	}
-	if int64(len(r.frames)) != r.members {
-		r.frames = make([]frame, r.members)
+	for len(r.all) < k.Members {
+		r.all = append(r.all, frame{})
 	}
+	r.frames = r.all[:k.Members]
 	r.mem.bytes[teamScratch] = r.mem.bytes[teamScratch][:k.Team]
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.resize(c)
 		f.mem, f.params, f.args, f.body = &r.mem, k.Params, l.Args, c.body
-		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: r.members}
+		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: int64(k.Members)}
 		f.code, f.pc, f.stop = c.once, 0, false
 		f.run()
 	}

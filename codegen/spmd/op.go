@@ -122,7 +122,7 @@ var ops = [numOps]struct {
 	OpSeqs:      {"seqs", "", "-> i64", "", noImm, "sequences of this step"},
 	OpOuts:      {"outs", "", "-> i64", "", noImm, "rows of this step whose logits are wanted"},
 	OpMember:    {"member", "", "-> i64", "", noImm, "which warp of the team this is; 0 on a CPU"},
-	OpMembers:   {"members", "", "-> i64", "", noImm, "how many there are; 1 on a CPU"},
+	OpMembers:   {"members", "", "-> i64", "", noImm, "how many there are: 1, or all that the target has if the kernel shares its tiles"},
 	OpLane:      {"lane", "", "-> <i32>", "", noImm, "0, 1, ... W-1"},
 	OpOffset:    {"offset", "p i", "*E i64 -> *E", "", noImm, "pointer p moved by i elements"},
 	OpAdd:       {"add", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "integers wrap"},

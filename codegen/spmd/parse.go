@@ -146,7 +146,10 @@ func (p *parser) kernel() *Kernel {
 	p.expect("kernel")
 	k.Name = p.name()
 	p.expect("lanes")
-	k.Lanes = p.smallInt()
+	k.Lanes, k.Members = p.smallInt(), 1
+	if p.accept("members") {
+		k.Members = p.smallInt()
+	}
 	p.expect("team")
 	k.Team = p.integer()
 	p.expect("(")

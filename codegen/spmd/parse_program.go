@@ -150,6 +150,12 @@ func (p *parser) launch() (l Launch, name string) {
 			p.fail("rows, seqs or outs are wanted, not %v", p.tok)
 		}
 	}
+	if p.accept("least") {
+		l.Grid.Least = p.integer()
+	}
+	if p.accept("most") {
+		l.Grid.Most = p.integer()
+	}
 	p.expect("args")
 	for p.tok.kind == tokNumber || p.is("-") {
 		l.Args = append(l.Args, p.integer())

@@ -34,7 +34,11 @@ type printer struct{ strings.Builder }
 func (w *printer) f(format string, args ...any) { fmt.Fprintf(&w.Builder, format, args...) }
 
 func (w *printer) kernel(k *Kernel) {
-	w.f("kernel %s lanes %d team %d (", printName(k.Name), k.Lanes, k.Team)
+	w.f("kernel %s lanes %d", printName(k.Name), k.Lanes)
+	if k.Members != 1 {
+		w.f(" members %d", k.Members)
+	}
+	w.f(" team %d (", k.Team)
 	for i, p := range k.Params {
 		if i > 0 {
 			w.WriteString(", ")

@@ -54,6 +54,12 @@ func (w *printer) phase(p *Program, ph Phase) {
 		case ByOutBlocks:
 			w.f(" by outs / %d", l.Grid.Block)
 		}
+		if l.Grid.Least != 0 {
+			w.f(" least %d", l.Grid.Least)
+		}
+		if l.Grid.Most != 0 {
+			w.f(" most %d", l.Grid.Most)
+		}
 		w.WriteString(" args")
 		for _, a := range l.Args {
 			w.f(" %d", a)

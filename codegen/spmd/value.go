@@ -134,9 +134,10 @@ type Param struct {
 
 // Kernel computes one tile.
 type Kernel struct {
-	Name   string
-	Lanes  int // W it was built for
-	Params []Param
-	Team   int64 // bytes of team scratch that it uses
-	Body   *Region
+	Name    string
+	Lanes   int // W it was built for
+	Members int // that share a tile: 1, or as many as Target.Members
+	Params  []Param
+	Team    int64 // bytes of team scratch that it uses
+	Body    *Region
 }

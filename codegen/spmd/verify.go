@@ -15,6 +15,8 @@ const (
 	maxTiles  = 1<<31 - 1
 	maxErrors = 20
 
+	maxMembers = 32
+
 	maxRunBytes = 16 // of a lane, in one loadrun
 )
 
@@ -90,6 +92,9 @@ func (v *verifier) kernel() {
 	}
 	if k.Lanes != 8 && k.Lanes != 16 && k.Lanes != 32 {
 		v.fail("%d lanes: 8, 16 or 32 are wanted", k.Lanes)
+	}
+	if k.Members < 1 || k.Members > maxMembers {
+		v.fail("%d members share a tile: 1..%d are wanted", k.Members, maxMembers)
 	}
 	if k.Team < 0 || k.Team > maxBytes {
 		v.fail("team: %d bytes of scratch", k.Team)
