@@ -90,6 +90,7 @@ type planner struct {
 	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
 	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
+	members      int64     // that can share a tile, on all targets
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
@@ -126,6 +127,9 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		if t.LaneBytes != targets[0].LaneBytes {
 			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
 		}
+		if t.Members != targets[0].Members {
+			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
+		}
 	}
 	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
 		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
@@ -136,7 +140,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		p.maxSeqs = 256
 	}
 	if len(targets) > 0 {
-		p.laneBytes = int64(targets[0].LaneBytes)
+		p.laneBytes, p.members = int64(targets[0].LaneBytes), int64(targets[0].Members)
 	}
 	if len(m.Func.Returns) == 0 {
 		return nil, fmt.Errorf("the function returns nothing, want the logits first")
@@ -251,8 +255,7 @@ func (p *planner) groupTasks(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	case g.Kind == ir.GroupScan:
 		return p.newScan(g)
 	case g.Kind == ir.GroupContract, convolves:
-		t, err := p.newContraction(g, ops)
-		return []*task{t}, err
+		return p.contractions(g, ops)
 	case g.Kind == ir.GroupMap:
 		t, err := p.newMap(g, ops)
 		return []*task{t}, err

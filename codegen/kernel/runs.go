@@ -164,26 +164,101 @@ func (t *tile) wordsInRuns(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
 func (t *tile) groupsInRuns(k *code) [][]*spmd.Value {
 	m := t.m
 	y := t.block(k, func(int) *spmd.Value { return k.Splat(k.F(0)) })
-	per := m.group / m.w.form.perUnit()
 	whole := m.k / m.group
-	at := max(1, min(whole, m.w.run*t.loadsAtOnce()/per)) // groups at once
-	some := func(first *spmd.Value, from, n int64, y [][]*spmd.Value) {
-		lo := k.Mul(first, k.I(per))
-		w := t.runsAt(k, lo, from*per, n*per)
-		for g := range n {
-			t.oneGroup(k, first, from+g, per, m.group, w.part(g*per, per), y)
-		}
+	at := t.groupsAtOnce(whole)
+	some := func(first *spmd.Value, n int64, y [][]*spmd.Value) {
+		t.someGroups(k, first, n, func(g *spmd.Value, off int64, sum [][]*spmd.Value) { t.scaled(k, g, off, sum, y) })
 	}
-	carried(k, y, k.I(0), k.I(whole/at*at), at, func(g *spmd.Value, c [][]*spmd.Value) { some(g, 0, at, c) })
+	carried(k, y, k.I(0), k.I(whole/at*at), at, func(g *spmd.Value, c [][]*spmd.Value) { some(g, at, c) })
 	if rest := whole % at; rest > 0 {
-		some(k.I(whole-rest), 0, rest, y)
+		some(k.I(whole-rest), rest, y)
 	}
-	if rest := m.k % m.group; rest > 0 {
-		units := m.units - whole*per
-		w := t.runsAt(k, k.I(whole*per), 0, units)
-		t.oneGroup(k, k.I(whole), 0, units, rest, w, y)
+	if m.k%m.group > 0 {
+		t.scaled(k, k.I(whole), 0, t.lastGroup(k), y)
 	}
 	return y
+}
+
+// groupsAtOnce is how many groups' weights are loaded together, of n.
+func (t *tile) groupsAtOnce(n int64) int64 {
+	return max(1, min(n, t.m.w.run*t.loadsAtOnce()*t.m.w.form.perUnit()/t.m.group))
+}
+
+// someGroups gives the sums of n groups from first on.
+func (t *tile) someGroups(k *code, first *spmd.Value, n int64, got func(g *spmd.Value, off int64, sum [][]*spmd.Value)) {
+	per := t.m.group / t.m.w.form.perUnit()
+	w := t.runsAt(k, k.Mul(first, k.I(per)), 0, n*per)
+	for g := range n {
+		got(first, g, t.oneGroup(k, first, g, per, t.m.group, w.part(g*per, per)))
+	}
+}
+
+// lastGroup is the sum of the group that has fewer values than the others.
+func (t *tile) lastGroup(k *code) [][]*spmd.Value {
+	m := t.m
+	whole, per := m.k/m.group, m.group/m.w.form.perUnit()
+	units := m.units - whole*per
+	return t.oneGroup(k, k.I(whole), 0, units, m.k%m.group, t.runsAt(k, k.I(whole*per), 0, units))
+}
+
+// sumRowGroups is sumRows for the groups from..to-1.
+func (t *tile) sumRowGroups(k *code, from, to *spmd.Value) {
+	ones, per := k.Splat(k.I32(0x01010101)), t.m.group/4
+	k.For(from, to, 1, nil, func(g *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		for i, at := range t.at {
+			k.Store(t.rowSums, g, int64(i)*t.m.scales.k, sumWords(k, ones, at, k.Mul(g, k.I(per)), per))
+		}
+		return nil
+	})
+}
+
+// sumLastGroup is sumRows for the group that has fewer values.
+func (t *tile) sumLastGroup(k *code) {
+	whole, per := t.m.k/t.m.group, t.m.group/4
+	for i, at := range t.at {
+		sum := sumWords(k, k.Splat(k.I32(0x01010101)), at, k.I(whole*per), t.wordsOfRow()-whole*per)
+		k.Store(t.rowSums, nil, int64(i)*t.m.scales.k+whole, sum)
+	}
+}
+
+// scaled adds a group's sum, times its scale, to y.
+func (t *tile) scaled(k *code, g *spmd.Value, off int64, sum, y [][]*spmd.Value) {
+	for j := range t.n {
+		s := k.LoadV(t.scales, k.Mul(g, k.I(t.m.panel)), off*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes))
+		for i := range y {
+			y[i][j] = k.FMA(sum[i][j], s, y[i][j])
+		}
+	}
+}
+
+// sumsOfGroups gives the sums of the whole groups from..to-1 and, to the member who is last, of what remains.
+func (t *tile) sumsOfGroups(k *code, from, to, member *spmd.Value, got func(g *spmd.Value, off int64, sum [][]*spmd.Value)) {
+	m := t.m
+	if t.rowSums != nil {
+		t.sumRowGroups(k, from, to)
+	}
+	at := t.groupsAtOnce(m.k / m.group)
+	main := k.Add(from, k.Mul(k.Div(k.Sub(to, from), k.I(at)), k.I(at)))
+	loop := func(lo, hi *spmd.Value, n int64) {
+		k.For(lo, hi, n, nil, func(g *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			t.someGroups(k, g, n, got)
+			return nil
+		})
+	}
+	loop(from, main, at)
+	if at > 1 {
+		loop(main, to, 1)
+	}
+	if m.k%m.group == 0 {
+		return
+	}
+	k.If(k.Cmp(spmd.EQ, member, k.I(int64(k.Target.Members)-1)), func() []*spmd.Value {
+		if t.rowSums != nil {
+			t.sumLastGroup(k)
+		}
+		got(k.I(m.k/m.group), 0, t.lastGroup(k))
+		return nil
+	}, nil)
 }
 
 // part is n units of a run.
@@ -195,13 +270,14 @@ func (r run) part(from, n int64) run {
 	return out
 }
 
-// oneGroup adds a group to y: g+off, of so many units and so many values of k.
-func (t *tile) oneGroup(k *code, g *spmd.Value, off, units, values int64, w run, y [][]*spmd.Value) {
+// oneGroup is the sum of group g+off, of so many units and so many values of k, as float32.
+func (t *tile) oneGroup(k *code, g *spmd.Value, off, units, values int64, w run) [][]*spmd.Value {
 	m := t.m
 	per := m.group / m.w.form.perUnit()
 	first := k.Mul(g, k.I(per)) // unit of group g
+	codes := m.x.elem == spmd.I32
 	sum := t.block(k, func(int) *spmd.Value {
-		if m.x.elem == spmd.I32 {
+		if codes {
 			return k.Splat(k.I32(0))
 		}
 		return k.Splat(k.F(0))
@@ -209,16 +285,12 @@ func (t *tile) oneGroup(k *code, g *spmd.Value, off, units, values int64, w run,
 	for u := range units {
 		t.oneUnit(k, first, off*per+u, min(m.w.form.perUnit(), values-u*m.w.form.perUnit()), each(sum[0], func(j int) *spmd.Value { return w[j][u] }), sum)
 	}
-	for j := range t.n {
-		s := k.LoadV(t.scales, k.Mul(g, k.I(m.panel)), off*m.panel+int64(t.first+j)*int64(k.Target.Lanes))
-		for i := range y {
-			x := sum[i][j]
-			if m.x.elem == spmd.I32 { // half bytes are codes plus 8
-				x = k.Sub(k.ToF32(x), k.Mul(k.F(8), k.Load(t.rowSums, g, off+int64(i)*m.scales.k)))
-			}
-			y[i][j] = k.FMA(x, s, y[i][j])
-		}
+	if !codes {
+		return sum
 	}
+	return each2(sum, func(i, j int) *spmd.Value { // half bytes are codes plus 8
+		return k.Sub(k.ToF32(sum[i][j]), k.Mul(k.F(8), k.Load(t.rowSums, g, off+int64(i)*m.scales.k)))
+	})
 }
 
 // oneUnit adds the products of one packed element, first+u, of which so many values count.

@@ -47,6 +47,8 @@ type task struct {
 	cols  int64         // of a map's rows, where some operands have fewer
 	flops int64         // operations a row
 	min   int64         // the phase is skipped when a step has fewer rows
+	fixed bool          // the grid is as it must be
+	again bool          // another way to do what the task before it does
 }
 
 func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }

@@ -87,7 +87,7 @@ func checkModel(t *testing.T, g *ir.Module) {
 		{IDs: tokens(40, g.Vocab), SeqStart: []int32{0, 5, 39, 40}, SeqSlot: []int32{2, 0, 3}, OutRow: []int32{4, 38, 39}},
 		{IDs: tokens(3, g.Vocab), SeqStart: []int32{0, 1, 2, 3}, SeqSlot: []int32{3, 2, 0}, OutRow: []int32{0, 2}},
 	}
-	s := shape{4, 4 * warp}
+	s := shape{3, blockThreads}
 	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes)}
 	m := parsed(t, p)
 	for i, in := range steps {
