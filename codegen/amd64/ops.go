@@ -63,6 +63,14 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpByte16: (*kernel).byte16,
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
+
+	spmd.OpMMAI8:     (*kernel).noFragments,
+	spmd.OpMMABF16:   (*kernel).noFragments,
+	spmd.OpPackBF16:  (*kernel).packBF16,
+	spmd.OpCopyAsync: (*kernel).copyAsync,
+	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) value.Value { return nil }, // a copy has arrived when it is done
+	spmd.OpCopyWait:  func(e *kernel, in *spmd.Instr) value.Value { return nil },
+
 	spmd.OpCmp: func(e *kernel, in *spmd.Instr) value.Value {
 		return e.compare(spmd.Pred(in.Imm), e.arg(in, 0), e.arg(in, 1))
 	},

@@ -53,6 +53,22 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpByte16: (*kernel).byte16,
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
+
+	spmd.OpMMAI8:   func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
+	spmd.OpMMABF16: func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
+	spmd.OpPackBF16: func(e *kernel, in *spmd.Instr) string {
+		return e.to(word, "cvt.rn.bf16x2.f32", e.floatArg(in, 1), e.floatArg(in, 0))
+	},
+	spmd.OpCopyAsync: (*kernel).copyAsync,
+	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) string {
+		e.op("cp.async.commit_group")
+		return ""
+	},
+	spmd.OpCopyWait: func(e *kernel, in *spmd.Instr) string {
+		e.op("cp.async.wait_group %d", in.Imm)
+		return ""
+	},
+
 	spmd.OpCmp:    (*kernel).compare,
 	spmd.OpSelect: (*kernel).choice,
 

@@ -214,10 +214,15 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.code, f.pc, f.stop, f.sys[sysTile] = f.body, 0, false, int64(t.index)
+		f.copies, f.groups = f.copies[:0], 0
 	}
+	r.mem.noCopies()
 	err := r.mem.count()
 	for ended := false; !ended && err == nil; {
 		ended, err = r.round()
+	}
+	if err == nil && r.mem.arriving > 0 {
+		err = fmt.Errorf("%d copies into scratch were not waited for", r.mem.arriving)
 	}
 	if err != nil {
 		return fmt.Errorf("launch %d of kernel %s, tile %d: %w", t.launch, printName(k.Name), t.index, err)
@@ -263,7 +268,7 @@ func (r *runner) setup(k *Kernel, l *Launch) {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.resize(c)
-		f.mem, f.params, f.args, f.body = &r.mem, k.Params, l.Args, c.body
+		f.mem, f.params, f.args, f.body, f.lanes = &r.mem, k.Params, l.Args, c.body, k.Lanes
 		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: int64(k.Members)}
 		f.code, f.pc, f.stop = c.once, 0, false
 		f.run()

@@ -94,9 +94,9 @@ func (c *compiler) plain(in *Instr) {
 	if len(in.Results) > 0 {
 		x.d, x.n = c.slot(in.Results[0]), c.width(in.Results[0].Type)
 	}
-	if in.Op == OpLoadRun {
+	if len(in.Results) > 1 || in.Op == OpLoadRun {
 		for _, r := range in.Results {
-			x.list = append(x.list, c.slot(r))
+			x.results = append(x.results, c.slot(r))
 		}
 	}
 	switch in.Op {

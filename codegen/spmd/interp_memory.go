@@ -90,7 +90,7 @@ func loadRun(in *Instr) exec {
 
 func loadingRun[T any](arena func(*frame) []T, get func([]byte) T) exec {
 	return func(f *frame, in *inst) {
-		n := len(in.list)
+		n := len(in.results)
 		b := f.address(in, int64(in.n*n), false)
 		if f.stop {
 			return
@@ -99,7 +99,7 @@ func loadingRun[T any](arena func(*frame) []T, get func([]byte) T) exec {
 			f.fail(in, "begins at byte %d, not at a multiple of a lane's %d bytes", at, int64(n)*in.size)
 			return
 		}
-		for r, slot := range in.list {
+		for r, slot := range in.results {
 			d := arena(f)[slot:][:in.n]
 			for l := range d {
 				d[l] = get(b[(l*n+r)*int(in.size):])

@@ -56,6 +56,12 @@ const (
 	OpStoreV
 	OpStoreVN
 	OpMMA8
+	OpMMAI8
+	OpMMABF16
+	OpPackBF16
+	OpCopyAsync
+	OpCopyGroup
+	OpCopyWait
 	OpPrefetch
 	OpReduceAdd
 	OpReduceMax
@@ -100,6 +106,7 @@ const (
 	immByte              // 0 or 1
 	immLane              // a power of two below the number of lanes
 	immTiles             // squares of 16 columns; the strides belong to it
+	immGroups            // of copies
 	immPred              // Pred
 	immStep              // of a loop
 )
@@ -164,6 +171,12 @@ var ops = [numOps]struct {
 	OpStoreV:    {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:   {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
 	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g/run][n][g%run][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
+	OpMMAI8:     {"mmai8", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> -> <i32>...", "", noImm, "c + a b in fragments of 16 rows, 8 columns and 32 signed bytes; four results; exact, and wraps"},
+	OpMMABF16:   {"mmabf16", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<f32> <f32> <f32> <f32> <i32> <i32> <i32> <i32> <i32> <i32> -> <f32>...", "", noImm, "the same over 16 bf16, two to an operand's word: sums of float32 in any order, with any rounding on the way"},
+	OpPackBF16:  {"packbf16", "x y", "<f32> <f32> -> <i32>", "", noImm, "x and y as bf16, half to even, x in the low half"},
+	OpCopyAsync: {"copyasync", "to v from w", "*E <i32> *E <i32> ->", "", noImm, "lane l: the 16 bytes at from[w[l]] go to to[v[l]] in scratch, both at multiples of 16; they may arrive at any time until copywait, and until then nobody may touch the place"},
+	OpCopyGroup: {"copygroup", "", "->", "", noImm, "ends a group of the member's copies"},
+	OpCopyWait:  {"copywait", "", "->", "", immGroups, "all of the member's groups of copies but the last Imm have arrived"},
 	OpPrefetch:  {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
 	OpReduceAdd: {"reduceadd", "x...", "<f32>... -> f32", "", noImm, "the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
 	OpReduceMax: {"reducemax", "x...", "<f32>... -> f32", "", noImm, "max of 16 lanes in the same order"},

@@ -16,6 +16,7 @@ const (
 	maxErrors = 20
 
 	maxMembers = 32
+	maxGroups  = 16 // of copies on their way
 
 	maxRunBytes = 16 // of a lane, in one loadrun
 )
@@ -250,6 +251,9 @@ func (v *verifier) plain(in *Instr) {
 	if n := max(1, 16/max(1, v.k.Lanes)); (in.Op == OpReduceAdd || in.Op == OpReduceMax) && len(in.Args) != n {
 		v.at(in, "reduces %d values; 16 lanes are %d of %d", len(in.Args), n, v.k.Lanes)
 	}
+	if in.Op == OpMMAI8 || in.Op == OpMMABF16 {
+		v.fragments(in)
+	}
 	v.immediate(in)
 	if v.results(in, &b) {
 		v.pointers(in)
@@ -295,4 +299,14 @@ func (v *verifier) run(in *Instr, b *binding, pattern string) bool {
 		}
 	}
 	return true
+}
+
+// fragments checks what is particular to the instructions on fragments.
+func (v *verifier) fragments(in *Instr) {
+	if v.k.Lanes != fragmentLanes {
+		v.at(in, "fragments are for %d lanes, the kernel has %d", fragmentLanes, v.k.Lanes)
+	}
+	if len(in.Results) != 4 {
+		v.at(in, "has four results, %d are taken", len(in.Results))
+	}
 }

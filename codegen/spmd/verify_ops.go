@@ -44,6 +44,10 @@ func (v *verifier) immediate(in *Instr) {
 		if in.Imm < 1 || in.Imm >= int64(v.k.Lanes) || in.Imm&(in.Imm-1) != 0 {
 			v.at(in, "a power of two below %d lanes is wanted", v.k.Lanes)
 		}
+	case immGroups:
+		if in.Imm < 0 || in.Imm > maxGroups {
+			v.at(in, "0..%d groups of copies are wanted", maxGroups)
+		}
 	case immTiles:
 		v.tiles(in)
 	case immPred:
@@ -100,6 +104,13 @@ func (v *verifier) pointers(in *Instr) {
 		v.origin[in.Results[0]] = teamScratch
 	case OpOffset:
 		v.origin[in.Results[0]] = v.origin[in.Args[0]]
+	case OpCopyAsync:
+		if s := v.origin[in.Args[0]]; s != teamScratch {
+			v.at(in, "copies into %v, not into scratch", s)
+		}
+		if v.origin[in.Args[2]] == teamScratch {
+			v.at(in, "copies out of scratch")
+		}
 	case OpStore, OpStoreV, OpStoreVN, OpMMA8:
 		switch s := v.origin[in.Args[0]]; s {
 		case Work, State, Logits, teamScratch:

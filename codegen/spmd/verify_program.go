@@ -75,8 +75,12 @@ func (v *programVerifier) kernels() {
 		}
 		if err := k.Verify(); err != nil {
 			v.add("%w", err)
-		} else if in := k.Body.find(OpMMA8); in != nil && !v.p.Target.Tiles {
-			v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
+		} else if !v.p.Target.Tiles {
+			for _, op := range [...]Op{OpMMA8, OpMMAI8, OpMMABF16} {
+				if in := k.Body.find(op); in != nil {
+					v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
+				}
+			}
 		}
 	}
 }
