@@ -28,15 +28,18 @@ type contraction struct {
 	convB   *external
 	history *external
 	way     way
+	columns int64 // of a staged tile
 }
 
 // way is how a contraction goes about its rows. Targets with teams have two ways to do some, and take one by the number of rows.
 type way uint8
 
 const (
-	byPanels way = iota // a tile is a panel by a block of rows
-	few                 // a team shares a panel, each member a part of K; see split.go
-	many                // what few leaves
+	byPanels  way = iota // a tile is a panel by a block of rows
+	few                  // a team shares a panel, each member a part of K; see split.go
+	many                 // what few leaves, in tiles as byPanels
+	staged               // or in tiles of a team, through scratch; see staged.go
+	convolved            // the convolution behind staged
 )
 
 // panelWidth is the number of columns of a tile: 32 lets one row use two registers of 16 lanes, or four of 8; narrow layers get 16, so that
@@ -69,12 +72,13 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op, w way) (*task, error
 		c.before = slices.DeleteFunc(slices.Clone(c.outs), func(v *ir.Value) bool { return after[v] })
 		c.outs = slices.DeleteFunc(c.outs, func(v *ir.Value) bool { return !after[v] })
 	}
+	c.separate()
 	all := slices.Concat(c.before, c.outs)
 	c.n = elements(all[0])
 	c.panel = p.panelWidth(c.n)
 	switch {
 	case c.linear != nil:
-		fmt.Fprintf(&t.shape, "contract %d by %d%s:", c.n, c.panel, [...]string{few: " shared", many: " many"}[w])
+		fmt.Fprintf(&t.shape, "contract %d by %d%s:", c.n, c.panel, [...]string{few: " shared", many: " many", staged: " staged", convolved: ""}[w])
 		m, err := p.newMatrix(t, operandsOf(c.linear), c.panel)
 		if err != nil {
 			return nil, err
@@ -100,7 +104,7 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op, w way) (*task, error
 		t.grid.By = spmd.ByOutBlocks
 	}
 	t.build = func(k *code) { c.build(k) }
-	c.bound(t)
+	p.bound(c, t)
 	return t, nil
 }
 
@@ -144,8 +148,15 @@ func (c *contraction) declare(t *task) error {
 func (c *contraction) build(k *code) {
 	lo, hi := k.span(k.t.grid)
 	col := k.Mul(k.panel, k.I(c.panel))
-	if c.way == few {
+	switch c.way {
+	case few:
 		c.buildShared(k, lo, hi, col)
+		return
+	case staged:
+		c.buildStaged(k, lo, hi)
+		return
+	case convolved:
+		c.convolveShared(k, k.Offset(c.x.ptr, col), stride(c.x.value), col)
 		return
 	}
 	if c.conv == nil {

@@ -57,7 +57,11 @@ func (pk packing) unitsOf(k int64) int64 {
 	if pk.form == sums {
 		return 1
 	}
-	return roundUp((k+pk.form.perUnit()-1)/pk.form.perUnit(), max(1, pk.run))
+	whole := max(1, pk.run)
+	if pk.form == words && pk.run > 1 { // and, for products of fragments, in fours of them
+		whole *= chunkRuns
+	}
+	return roundUp((k+pk.form.perUnit()-1)/pk.form.perUnit(), whole)
 }
 
 // Piece is a packed weight: a run of bytes in the weights file. Pieces follow each other without holes.

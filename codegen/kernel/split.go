@@ -1,6 +1,9 @@
 package kernel
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
 )
@@ -16,12 +19,26 @@ const fewRows = 64
 // sharedRows is how many rows are done at a time: what a matrix tile has.
 const sharedRows = 16
 
-// contractions are the ways to do a contract group: one, or one for few rows and one for many.
+// contractions are the ways to do a contract group: one, or one for few rows and one for many, whose convolution is then by itself.
 func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
-	ways := []way{byPanels}
+	var linear, conv *ir.Op
 	for _, op := range ops {
-		if op.Code == ir.OpLinear && p.members > 1 && p.divisible(op) {
-			ways = []way{few, many}
+		switch op.Code {
+		case ir.OpLinear:
+			linear = op
+		case ir.OpConv:
+			conv = op
+		}
+	}
+	ways := []way{byPanels}
+	switch {
+	case linear == nil || p.members == 1 || p.runs[linear.Args[1]] <= 1:
+	case linear.Attrs.GroupSize > 0: // the sums of groups are made by members, but in no tile of many rows yet
+		ways = []way{few, many}
+	case productForm(linear.Args[0], linear.Args[1]) == words:
+		ways = []way{few, staged}
+		if conv != nil {
+			ways = append(ways, convolved)
 		}
 	}
 	var list []*task
@@ -36,13 +53,22 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	return list, nil
 }
 
-// divisible says that the sum over K of a linear op may be made in parts.
-func (p *planner) divisible(op *ir.Op) bool {
-	return p.runs[op.Args[1]] > 1 && (op.Attrs.GroupSize > 0 || productForm(op.Args[0], op.Args[1]) == words)
+// separate takes the convolution from the contraction, or the contraction from the convolution: between the two the rows go through memory.
+func (c *contraction) separate() {
+	switch {
+	case c.way == staged && c.conv != nil:
+		if in := c.conv.Args[0]; !slices.Contains(c.before, in) {
+			c.before = append(c.before, in)
+		}
+		c.outs, c.before, c.conv = c.before, nil, nil
+	case c.way == convolved:
+		c.linear, c.before = nil, nil
+	}
 }
 
 // bound makes the grid one for few rows, or for many.
-func (c *contraction) bound(t *task) {
+func (p *planner) bound(c *contraction, t *task) {
+	t.fixed = c.way == few || c.way == staged || c.way == convolved
 	switch c.way {
 	case few:
 		if t.grid.By == spmd.ByOutBlocks {
@@ -50,8 +76,16 @@ func (c *contraction) bound(t *task) {
 		} else {
 			t.grid = spmd.Grid{Panels: t.grid.Panels}
 		}
-		t.grid.Most, t.fixed = fewRows-1, true
-	case many:
+		t.grid.Most = fewRows - 1
+		return
+	case staged:
+		c.columns = p.stagedColumns(c.n)
+		t.grid.Panels, t.grid.Block = (c.n+c.columns-1)/c.columns, p.members*memberRows
+		fmt.Fprintf(&t.shape, " tile %d", c.columns)
+	case convolved:
+		t.min = fewRows
+	}
+	if c.way != byPanels {
 		t.grid.Least = fewRows
 	}
 }
