@@ -15,6 +15,8 @@ type Counter struct {
 	Panels  int64  `json:"panels"`            // tiles for each block
 	By      string `json:"by"`                // what the blocks are of: all, rows, outs, seqs
 	Block   int64  `json:"block,omitempty"`   // rows or outs in a block
+	Least   int64  `json:"least,omitempty"`   // the launch is not for steps of less rows, or whatever By says
+	Most    int64  `json:"most,omitempty"`    // nor for steps of more, unless it is 0
 	Columns int64  `json:"columns"`           // values in a row
 	PerOut  bool   `json:"per_out,omitempty"` // there is a row for each wanted row of logits, not for each token
 }
@@ -29,20 +31,28 @@ const (
 
 // tiles is how many tiles counted in a step of these sizes.
 func (c *Counter) tiles(rows, seqs, outs int64) int64 {
+	count, n := rows, int64(1)
 	switch c.By {
 	case CountRows:
-		return c.Panels * ((rows + c.Block - 1) / c.Block)
+		n = (rows + c.Block - 1) / c.Block
 	case CountOuts:
-		return c.Panels * ((outs + c.Block - 1) / c.Block)
+		count, n = outs, (outs+c.Block-1)/c.Block
 	case CountSeqs:
-		return c.Panels * seqs
+		count, n = seqs, seqs
 	}
-	return c.Panels
+	if count < c.Least || c.Most > 0 && count > c.Most {
+		return 0
+	}
+	return c.Panels * n
 }
 
 // Count reads, from the work memory that a step of these sizes left, how many values there were and how many were clamped.
 func (c *Counter) Count(work []byte, rows, seqs, outs int64) (seen, clamped int64) {
-	at := work[c.Offset:][:4*c.Lanes*c.tiles(rows, seqs, outs)]
+	tiles := c.tiles(rows, seqs, outs)
+	if tiles == 0 {
+		return 0, 0
+	}
+	at := work[c.Offset:][:4*c.Lanes*tiles]
 	for ; len(at) > 0; at = at[4:] {
 		clamped += int64(binary.LittleEndian.Uint32(at))
 	}
@@ -69,7 +79,11 @@ func (m *Manifest) checkCounters(c *checker) {
 			c.that(false, where, "%d panels of %d numbers, %d columns in blocks of %d", x.Panels, x.Lanes, x.Columns, x.Block)
 			continue
 		}
-		tiles := x.tiles(m.Sizes.MaxRows, m.Sizes.MaxSeqs, m.Sizes.MaxRows)
+		maxRows, maxSeqs := m.Sizes.MaxRows, m.Sizes.MaxSeqs
+		if x.Most > 0 {
+			maxRows, maxSeqs = min(maxRows, x.Most), min(maxSeqs, x.Most)
+		}
+		tiles := x.tiles(maxRows, maxSeqs, maxRows)
 		fits := x.Offset >= 0 && x.Offset%4 == 0 && x.Offset <= m.Sizes.WorkBytes && tiles <= (m.Sizes.WorkBytes-x.Offset)/4/x.Lanes
 		c.that(fits, where, "%d tiles of %d numbers, at %d, are outside of the %d bytes of work memory", tiles, x.Lanes, x.Offset, m.Sizes.WorkBytes)
 	}

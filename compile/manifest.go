@@ -102,7 +102,7 @@ func counters(plan *kernel.Plan) []artifact.Counter {
 	for _, c := range plan.Counters {
 		layer := layerOf(c.Name)
 		list = append(list, artifact.Counter{Tensor: quant.TensorName(quant.Role(c.Role), layer), Layer: max(layer, -1), Offset: c.Offset, Lanes: c.Lanes,
-			Panels: c.Grid.Panels, By: gridNames[c.Grid.By], Block: c.Grid.Block, Columns: c.Columns, PerOut: c.PerWantedRow})
+			Panels: c.Grid.Panels, By: gridNames[c.Grid.By], Block: c.Grid.Block, Least: c.Grid.Least, Most: c.Grid.Most, Columns: c.Columns, PerOut: c.PerWantedRow})
 	}
 	return list
 }

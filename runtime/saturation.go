@@ -43,12 +43,16 @@ func (m *Model) Saturation() []Saturation {
 	defer m.mu.Unlock()
 	var list []Saturation
 	for i, c := range m.Manifest.Counters {
-		x := Saturation{Tensor: c.Tensor, Layer: c.Layer}
-		if m.clamps.seen != nil {
-			x.Seen, x.Clamped = m.clamps.seen[i], m.clamps.clamped[i]
+		at := slices.IndexFunc(list, func(x Saturation) bool { return x.Tensor == c.Tensor })
+		if at < 0 { // else another launch makes the same tensor, of steps of other sizes
+			at = len(list)
+			list = append(list, Saturation{Tensor: c.Tensor, Layer: c.Layer})
+		}
+		if x := &list[at]; m.clamps.seen != nil {
+			x.Seen += m.clamps.seen[i]
+			x.Clamped += m.clamps.clamped[i]
 			x.Share = float64(x.Clamped) / float64(max(x.Seen, 1))
 		}
-		list = append(list, x)
 	}
 	slices.SortStableFunc(list, func(a, b Saturation) int { return cmp.Compare(b.Share, a.Share) })
 	return list

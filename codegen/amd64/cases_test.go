@@ -9,6 +9,8 @@ import (
 
 func TestOps(t *testing.T)       { checkBed(t, "ops", spmdtest.Ops, 1) }
 func TestLoad(t *testing.T)      { checkBed(t, "load", spmdtest.Load, 1) }
+func TestLoadRun(t *testing.T)   { checkBed(t, "loadrun", spmdtest.LoadRun, 1) }
+func TestAsync(t *testing.T)     { checkBed(t, "async", spmdtest.Async, 1) }
 func TestStore(t *testing.T)     { checkBed(t, "store", spmdtest.Store, 1) }
 func TestMasked(t *testing.T)    { checkBed(t, "masked", spmdtest.Masked, 1) }
 func TestFlow(t *testing.T)      { checkBed(t, "flow", spmdtest.Flow, 1, 3) }

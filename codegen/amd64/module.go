@@ -181,6 +181,14 @@ func checkProgram(l Level, bad func(string, ...any)) {
 		if len(ph.Launches) == 0 {
 			bad("level %s: phase %d (%s) launches nothing", l.Name, i, ph.Name)
 		}
+		for j, launch := range ph.Launches {
+			if launch.Grid.Least > 0 || launch.Grid.Most > 0 {
+				bad("level %s: phase %d (%s), launch %d is for some numbers of rows only: a CPU's kernels choose by themselves", l.Name, i, ph.Name, j)
+			}
+		}
+	}
+	if n := p.Target.Members; n != 1 {
+		bad("level %s: teams of %d, a worker of a CPU is alone", l.Name, n)
 	}
 }
 

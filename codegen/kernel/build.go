@@ -91,13 +91,16 @@ type planner struct {
 	m            *ir.Module
 	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
+	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
+	members      int64     // that can share a tile, on all targets
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
-	list         []*task            // in order of execution
+	multiplied   map[*ir.Value]form  // how the weights that linear ops read are packed
+	runs         map[*ir.Value]int64 // units of them that a lane loads at once, where that is more than one
+	list         []*task             // in order of execution
 	slotBytes    int64
 	states       []StateLayout
 	stateAt      map[*ir.Value]int64
@@ -105,9 +108,8 @@ type planner struct {
 	weightAt     map[weightKey]int64
 	rowsAt       map[*ir.Value]int64
 	workBytes    int64
-	members      int64 // of a team on the target that has most
 	counters     []Counter
-	countAt      map[*ir.Value]int64
+	countAt      map[*external]int64
 }
 
 type weightKey struct {
@@ -123,17 +125,26 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 	if !ok {
 		return nil, fmt.Errorf("weights %q: want as-is, f32 or bf16", o.Weights)
 	}
-	lanes, members := int64(16), int64(1)
+	lanes := int64(16)
 	for _, t := range targets {
-		lanes, members = max(lanes, int64(t.Lanes)), max(members, int64(t.Members))
+		lanes = max(lanes, int64(t.Lanes))
+		if t.LaneBytes != targets[0].LaneBytes {
+			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
+		}
+		if t.Members != targets[0].Members {
+			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
+		}
 	}
-	p := &planner{m: m, elem: elem, lanes: lanes, members: members, countAt: map[*ir.Value]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
-		multiplied: map[*ir.Value]form{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+	p := &planner{m: m, elem: elem, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
 	}
 	if p.maxSeqs == 0 {
 		p.maxSeqs = 256
+	}
+	if len(targets) > 0 {
+		p.laneBytes, p.members = int64(targets[0].LaneBytes), int64(targets[0].Members)
 	}
 	if len(m.Func.Returns) == 0 {
 		return nil, fmt.Errorf("the function returns nothing, want the logits first")
@@ -151,6 +162,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		}
 		if op.Code == ir.OpLinear {
 			p.multiplied[op.Args[1]] = productForm(op.Args[0], op.Args[1])
+			p.planRuns(op)
 		}
 	}
 	return p, nil
@@ -252,8 +264,7 @@ func (p *planner) groupTasks(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	case g.Kind == ir.GroupScan:
 		return p.newScan(g)
 	case g.Kind == ir.GroupContract, convolves:
-		t, err := p.newContraction(g, ops)
-		return []*task{t}, err
+		return p.contractions(g, ops)
 	case g.Kind == ir.GroupMap:
 		t, err := p.newMap(g, ops)
 		return []*task{t}, err

@@ -25,7 +25,8 @@ func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *s
 	w := int64(k.Target.Lanes)
 	taps := k.Offset(c.convW.ptr, k.Mul(k.panel, k.I(c.taps*c.panel)))
 	window := c.taps - 1
-	k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+	first, step := c.turns(k)
+	k.For(first, k.Seqs(), step, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		lo, hi, slot := k.sequence(s)
 		past := k.inSlot(c.history, slot, k.Mul(k.panel, k.I(window*c.panel)))
 		k.For(k.I(0), k.I(c.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {

@@ -28,11 +28,16 @@ func counted(v *ir.Value) bool {
 
 // countTiles is how many tiles of a launch may count.
 func (p *planner) countTiles(g spmd.Grid) int64 {
-	return g.Panels * g.Blocks(p.maxRows, p.maxSeqs, p.maxRows)
+	return g.Panels * g.MostBlocks(p.maxRows, p.maxSeqs)
 }
 
-// countLanes is how many numbers a tile has: those of all its members.
-func (p *planner) countLanes() int64 { return p.lanes * p.members }
+// countLanes is how many numbers a tile has: those of all members that do it.
+func (p *planner) countLanes(t *task) int64 {
+	if t.shared {
+		return p.lanes * p.members
+	}
+	return p.lanes
+}
 
 // placeCounters gives each counter its place in work memory, behind all rows: it is kept to the step's end.
 func (p *planner) placeCounters() {
@@ -41,9 +46,9 @@ func (p *planner) placeCounters() {
 			if e.use != useCount {
 				continue
 			}
-			p.counters = append(p.counters, Counter{Name: e.value.Name, Role: e.value.Role, Offset: p.workBytes, Lanes: p.countLanes(), Grid: t.grid, Columns: elements(e.value), PerWantedRow: perRow(e.value) == ir.Outs})
-			p.countAt[e.value] = p.workBytes
-			p.workBytes += roundUp(4*p.countTiles(t.grid)*p.countLanes(), 64)
+			p.counters = append(p.counters, Counter{Name: e.value.Name, Role: e.value.Role, Offset: p.workBytes, Lanes: p.countLanes(t), Grid: t.grid, Columns: elements(e.value), PerWantedRow: perRow(e.value) == ir.Outs})
+			p.countAt[e] = p.workBytes
+			p.workBytes += roundUp(4*p.countTiles(t.grid)*p.countLanes(t), 64)
 		}
 	}
 }
@@ -54,8 +59,8 @@ func (k *code) startCounts() {
 		if e.use != useCount {
 			continue
 		}
-		at := k.Mul(k.Tile(), k.I(k.plan.countLanes()))
-		if k.plan.members > 1 {
+		at := k.Mul(k.Tile(), k.I(k.plan.countLanes(k.t)))
+		if k.t.shared {
 			at = k.Add(at, k.Mul(k.Member(), k.I(k.plan.lanes)))
 		}
 		e.ptr = k.Offset(e.ptr, at)

@@ -22,6 +22,9 @@ var targets = []spmd.Target{
 // wide is a target with 32 lanes, as a GPU has them: its panels are wider, so it has a plan of its own.
 var wide = []spmd.Target{{Name: "32 lanes", Lanes: 32, Registers: 64, L1: 32 << 10, L2: 1 << 20, Members: 1}}
 
+// gpu has what kernels ask of a GPU.
+var gpu = []spmd.Target{{Name: "gpu", Lanes: 32, Registers: 255, L1: 16 << 10, L2: 64 << 10, Members: 8, Dot: spmd.DotUnsigned, Tiles: true, LaneBytes: 16}}
+
 // module parses the text of a model and gives its weights data from their names.
 func module(t *testing.T, text string) *ir.Module {
 	t.Helper()
@@ -150,6 +153,7 @@ func TestAgainstEvaluator(t *testing.T) {
 		t.Run(z.name, func(t *testing.T) {
 			againstEvaluator(t, module(t, z.replace(z.text)), targets, z.rows)
 			againstEvaluator(t, module(t, z.replace(z.text)), wide, z.rows)
+			againstEvaluator(t, module(t, z.replace(z.text)), gpu, z.rows)
 		})
 	}
 }

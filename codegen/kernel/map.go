@@ -185,7 +185,7 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 		pk.form = nibbles
 	}
 	if f, tied := p.multiplied[table]; tied { // a tied head: one copy, in the contraction's order
-		pk.layout, pk.form = panels(p.panelWidth(v)), f
+		pk.layout, pk.form, pk.run = panels(p.panelWidth(v)), f, p.runs[table]
 	}
 	if pk.form != plain {
 		pk.elem = spmd.I32
@@ -265,6 +265,9 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 	if m.table.packing.layout == rowMajor && m.table.form == plain {
 		at := k.Offset(m.table.ptr, k.Mul(id, k.I(m.cols)))
 		return func(col *spmd.Value, off int64) *spmd.Value { return m.tail(k, k.LoadV(at, col, off), col, off) }
+	}
+	if m.table.run > 1 {
+		return m.rowInRuns(k, id)
 	}
 	return m.packedRow(k, id)
 }

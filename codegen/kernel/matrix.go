@@ -20,6 +20,7 @@ type matrix struct {
 	group       int64     // neighbours along K that share a scale; 0: none do
 	stride      int64     // from row to row, in elements of x
 	units       int64     // packed elements along K
+	padded      int64     // the same in whole runs: how far a panel is from the next, in rows of it
 }
 
 // operands are those of a linear op; bias and scales may be nil.
@@ -55,6 +56,7 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	if pk.form != plain {
 		pk.elem = spmd.I32
 	}
+	pk.run = p.runs[w]
 	codes := x.Type.DType == ir.I8
 	if codes && pk.form == plain {
 		return nil, fmt.Errorf("a product of codes by weight %%%s of %v", w.Name, w.Weight.DType)
@@ -68,6 +70,7 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	}
 	m.w = t.weight(w, pk, m.n, m.k)
 	m.units = (m.k + pk.form.perUnit() - 1) / pk.form.perUnit()
+	m.padded = pk.unitsOf(m.k)
 	if pk.form == words {
 		m.sums = t.weight(w, packing{layout: panels(32), form: sums, elem: spmd.I32}, m.n, m.k)
 		m.xBytes, m.wBytes = t.byBytes(m.x), t.byBytes(m.w)
@@ -116,7 +119,7 @@ func (m *matrix) multiply(k *code, lo, hi, col *spmd.Value, store func(row *spmd
 
 func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
 	w := int64(k.Target.Lanes)
-	weights := k.Offset(m.w.ptr, k.Mul(k.panel, k.I(m.units*m.panel)))
+	weights := k.Offset(m.w.ptr, k.Mul(k.panel, k.I(m.padded*m.panel)))
 	var scales *spmd.Value
 	if m.scales != nil {
 		scales = k.Offset(m.scales.ptr, k.Mul(k.panel, k.I(m.scales.k*m.panel)))
@@ -144,6 +147,8 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 func (m *matrix) rowSizes(t spmd.Target) []int64 {
 	wide := t.Registers >= 32
 	switch {
+	case m.w.form == plain && m.w.run > 1:
+		return []int64{8, 4, 2, 1}
 	case m.w.form == plain:
 		return rowSizes(t)
 	case m.w.form == nibbles && wide:
@@ -190,6 +195,8 @@ func (t *tile) prepare(k *code) {
 // sum computes the tile.
 func (t *tile) sum(k *code) [][]*spmd.Value {
 	switch {
+	case t.m.w.run > 1:
+		return t.sumInRuns(k)
 	case t.m.group > 0:
 		return t.groups(k)
 	case t.m.w.form == words:

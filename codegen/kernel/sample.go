@@ -28,6 +28,7 @@ func newSampler(vocab, stride int64) (*task, error) {
 		return nil, fmt.Errorf("a vocabulary of %d: the sampler counts to %d", vocab, mostVocab)
 	}
 	t := newTask(nil, "sample")
+	t.shared = true
 	fmt.Fprintf(&t.shape, "sample %d: stride %d", vocab, stride)
 	for _, u := range []use{useLogits, useSampling, useOdds, useChosen} {
 		t.input(u)

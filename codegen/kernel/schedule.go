@@ -13,7 +13,7 @@ import (
 // placeStates gives each state of a task its place in the slot.
 func (p *planner) placeStates(t *task) {
 	for _, e := range t.ext {
-		if e.use != useState {
+		if _, placed := p.stateAt[e.value]; e.use != useState || placed {
 			continue
 		}
 		p.stateAt[e.value] = p.slotBytes
@@ -78,13 +78,13 @@ func (p *planner) byLevel() []*task {
 func (p *planner) evenTiles() {
 	whole := map[int]bool{}
 	for _, t := range p.list {
-		if t.grid.By == spmd.ByOne {
+		if t.grid.By == spmd.ByOne && !t.fixed {
 			whole[t.level] = true
 		}
 	}
 	for _, t := range p.list {
-		if whole[t.level] && t.grid.By == spmd.ByRowBlocks {
-			t.grid = spmd.Grid{Panels: t.grid.Panels}
+		if whole[t.level] && t.grid.By == spmd.ByRowBlocks && !t.fixed {
+			t.grid = spmd.Grid{Panels: t.grid.Panels, Least: t.grid.Least}
 		}
 	}
 }
@@ -149,7 +149,7 @@ func (p *planner) args(t *task) []int64 {
 		case useRead, useReadWords, useWrite:
 			args[i] = p.rowsAt[e.value]
 		case useCount:
-			args[i] = p.countAt[e.value]
+			args[i] = p.countAt[e]
 		case useWeight:
 			args[i] = p.weightAt[weightKey{e.value, e.packing}]
 		case useState:
@@ -218,6 +218,9 @@ func (p *planner) costs() [][]Cost {
 				piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 				c.WeightBytes += piece.Bytes
 			}
+		}
+		if t.again {
+			c = Cost{}
 		}
 		if t.group != nil && t.group.Kind == ir.GroupMap { // a gather reads a row of its table, not all of it
 			c.WeightBytes = 0

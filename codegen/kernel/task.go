@@ -45,12 +45,15 @@ type task struct {
 	ext   []*external
 	grid  spmd.Grid
 	// shape is what the kernel's code depends on, beside the externals: tasks of the same text share a kernel.
-	shape strings.Builder
-	build func(k *code) // emits the kernel's body
-	level int           // phase
-	cols  int64         // of a map's rows, where some operands have fewer
-	flops int64         // operations a row
-	needs spmd.Needs    // the phase is skipped by a step that has less
+	shape  strings.Builder
+	build  func(k *code) // emits the kernel's body
+	level  int           // phase
+	cols   int64         // of a map's rows, where some operands have fewer
+	flops  int64         // operations a row
+	needs  spmd.Needs    // the phase is skipped by a step that has less
+	fixed  bool          // the grid is as it must be
+	shared bool          // all members of a team do a tile together
+	again  bool          // another way to do what the task before it does
 }
 
 func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }
@@ -246,6 +249,9 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 			in := inputSpaces[e.use]
 			e.ptr = b.Param(in.name, in.elem, in.space)
 		}
+	}
+	if t.shared {
+		b.Share()
 	}
 	k := &code{Builder: b, t: t, plan: p}
 	k.panel, k.block = k.place(t.grid)

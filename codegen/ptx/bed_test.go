@@ -145,8 +145,13 @@ func checkBedOn(t *testing.T, target spmd.Target, make func(t testing.TB, target
 // emulate compares what the emitted text does with what the interpreter does.
 func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 	t.Helper()
+	run(t, d, parsed(t, d.Program), shapes...)
+}
+
+// run compares what a module does with what the interpreter does.
+func run(t *testing.T, d *spmdtest.Bed, m *emu.Module, shapes ...shape) {
+	t.Helper()
 	want := d.Interpret(t)
-	m := parsed(t, d.Program)
 	for i, s := range shapes {
 		x := device(t, d, m, s)
 		x.Seed = uint64(i)

@@ -54,7 +54,7 @@ func TestStepsWithoutHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.Input.Sampling = samplingOf(rows[:3])
-			s := shape{2, 2 * warp}
+			s := shape{2, 8 * warp}
 			x := device(t, d, parsed(t, p), s)
 			for step := range 4 {
 				in.Sampling = samplingOf(rows[3*step:][:3])

@@ -6,7 +6,7 @@ import (
 	"github.com/ssmc/ssmc/codegen/abi"
 )
 
-// mostWorkers is how many teams a launch can have: then most products with a number of tiles fit in 32 bits.
+// mostWorkers is how many warps a launch can have: then most products with a number of tiles fit in 32 bits.
 const mostWorkers = 1<<16 - 1
 
 // step is the entry in the making.
@@ -16,7 +16,9 @@ type step struct {
 	ctx                string
 	tid, block, blocks string
 	inBlock, teams     string // the team's number in its block, and how many a block has
-	worker, workers    string
+	worker, workers    string // teams
+	inTeam             string // the warp's number in its team
+	warp, warps        string // the warp's number in the grid, and how many there are
 	rows, seqs, outs   string
 	chosen             string // outs, or 0 where no token is to be chosen
 	team, shared       string // scratch
@@ -38,6 +40,12 @@ func (m *module) step() string {
 	s.inBlock, s.teams = s.to(word, "div.u32", s.tid, size), s.to(word, "div.u32", threads, size)
 	s.worker = s.to(word, "mad.lo.s32", s.block, s.teams, s.inBlock)
 	s.workers = s.to(word, "mul.lo.s32", s.blocks, s.teams)
+	s.inTeam, s.warp, s.warps = s.register0(), s.worker, s.workers
+	if n := fmt.Sprint(m.members); m.members > 1 {
+		s.inTeam = s.to(word, "rem.u32", s.to(word, "shr.u32", s.tid, "5"), n)
+		s.warp = s.to(word, "mad.lo.s32", s.worker, n, s.inTeam)
+		s.warps = s.to(word, "mul.lo.s32", s.workers, n)
+	}
 	s.rows, s.seqs, s.outs = s.get("b32", abi.Rows), s.get("b32", abi.Seqs), s.get("b32", abi.Outs)
 	s.chosen = s.to(word, "selp.b32", "0", s.outs, s.to(truth, "setp.eq.s64", s.get("b64", abi.Chosen), "0"))
 	s.checks(threads, size)
@@ -69,7 +77,7 @@ func (s *step) checks(threads, size string) {
 	p := s.m.p
 	shared, global := s.m.scratch()
 	when(abi.ErrABI, "ne.s32", s.get("b32", abi.ABI), fmt.Sprint(abi.Version))
-	when(abi.ErrLaunch, "gt.s32", s.workers, fmt.Sprint(mostWorkers))
+	when(abi.ErrLaunch, "gt.s32", s.warps, fmt.Sprint(mostWorkers))
 	when(abi.ErrLaunch, "ne.s32", s.to(word, "rem.u32", threads, size), "0")
 	if shared > 0 {
 		need := s.to(word, "mul.lo.s32", s.teams, fmt.Sprint(shared))
@@ -140,6 +148,26 @@ func (s *step) places() {
 		s.team = s.to(wide, "add.s64", s.get("b64", abi.Team), at)
 	}
 	s.trace = s.get("b64", abi.Trace)
+}
+
+// scratchOf is where a kernel's scratch is in global and in shared memory: the team's, or this warp's part of it.
+func (s *step) scratchOf(shared string) (team, inShared string) {
+	team, inShared = s.team, s.shared
+	if shared == "" {
+		return team, inShared
+	}
+	inSM, global := s.m.scratch()
+	part := func(bytes int64) string {
+		mine := s.to(word, "mul.lo.s32", s.inTeam, fmt.Sprint(bytes/int64(s.m.members)))
+		return s.to(word, "selp.b32", "0", mine, shared)
+	}
+	if global > 0 {
+		team = s.to(wide, "add.s64", team, s.to(wide, "cvt.u64.u32", part(global)))
+	}
+	if inSM > 0 {
+		inShared = s.to(word, "add.s32", inShared, part(inSM))
+	}
+	return team, inShared
 }
 
 func (s *step) register0() string { return s.to(word, "mov.b32", "0") }

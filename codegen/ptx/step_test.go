@@ -97,7 +97,10 @@ func TestStepErrors(t *testing.T) {
 // TestLaunchErrors launches blocks that hold no whole teams, or have too little shared memory.
 func TestLaunchErrors(t *testing.T) {
 	d := spmdtest.New(t, gpuTarget(t, 2))
-	d.Kernel("scratch", spmdtest.One, spmdtest.ScratchUse)
+	d.Kernel("scratch", spmdtest.One, func(k *spmdtest.Body) {
+		k.Share()
+		spmdtest.ScratchUse(k)
+	})
 	d.Done()
 	m := parsed(t, d.Program)
 	s := shape{1, 3 * warp}
@@ -195,6 +198,7 @@ func TestMembers(t *testing.T) {
 }
 
 func membersUse(k *spmdtest.Body, far bool) {
+	k.Share()
 	n := int64(k.Target.Members)
 	x, y := k.Input(spmd.F32, spmdtest.Edges(spmd.F32)[:44]), k.Output(spmd.F32, 5*8*warp)
 	sums := k.Scratch(spmd.F32, n*warp)
@@ -210,4 +214,53 @@ func membersUse(k *spmdtest.Body, far bool) {
 		return []*val{k.Max(k.LoadV(sums, k.Mul(other, k.I(warp)), 0), k.Neg(c[0]))}
 	})
 	k.StoreV(y, k.Mul(k.Add(k.Mul(k.Tile(), k.I(n)), k.Member()), k.I(warp)), 0, all[0])
+}
+
+// TestTogether has launches that teams share beside those that warps do alone, in one phase and with scratch in both, and launches for some numbers of rows.
+func TestTogether(t *testing.T) {
+	for _, members := range []int{2, 8} {
+		for _, far := range []bool{false, true} {
+			t.Run(fmt.Sprint(members, far), func(t *testing.T) {
+				checkBedOn(t, gpuTarget(t, members), func(t testing.TB, target spmd.Target) *spmdtest.Bed { return together(t, target, far) },
+					shape{1, members * warp}, shape{3, members * warp}, shape{2, 8 * warp})
+			})
+		}
+	}
+}
+
+func together(t testing.TB, target spmd.Target, far bool) *spmdtest.Bed {
+	d := spmdtest.New(t, target)
+	alone := func(k *spmdtest.Body) {
+		y, s := k.Output(spmd.F32, 40*warp), k.Scratch(spmd.F32, warp)
+		if far {
+			s = k.Offset(k.Scratch(spmd.F32, 1<<17), k.I(5))
+		}
+		k.StoreV(s, nil, 0, k.ToF32(k.Add(k.Lane(), k.Truncate(k.Tile()))))
+		k.Barrier()
+		k.StoreV(y, k.Mul(k.Tile(), k.I(warp)), 0, k.Gather(s, k.Xor(k.Lane(), k.I32(5)), 0))
+	}
+	shared := func(k *spmdtest.Body) { membersUse(k, far) }
+	d.Kernel("alone", spmd.Grid{Panels: 40}, alone)
+	d.Kernel("shared", spmd.Grid{Panels: 5}, shared)
+	d.Kernel("alone2", spmd.Grid{Panels: 3, By: spmd.BySeqs}, alone)
+	d.Kernel("shared2", spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: 1}, shared)
+	var all spmd.Phase
+	for _, ph := range d.Program.Phases {
+		all.Launches = append(all.Launches, ph.Launches...)
+	}
+	all.Name = "all"
+	d.Program.Phases = []spmd.Phase{all}
+	for i, g := range []spmd.Grid{ // of five rows, two sequences, three rows of logits
+		{Panels: 2, Least: 6}, {Panels: 2, Most: 4}, {Panels: 2, Least: 5, Most: 5},
+		{Panels: 1, By: spmd.BySeqs, Least: 3}, {Panels: 1, By: spmd.BySeqs, Most: 2},
+		{Panels: 1, By: spmd.ByOutBlocks, Block: 2, Most: 2}, {Panels: 1, By: spmd.ByOutBlocks, Block: 2, Least: 3},
+	} {
+		d.Kernel(fmt.Sprint("bounded", i), g, func(k *spmdtest.Body) {
+			k.Store(k.Output(spmd.I64, 4), k.Tile(), 0, k.I(7))
+		})
+	}
+	for _, k := range d.Program.Kernels {
+		d.Program.TeamBytes = max(d.Program.TeamBytes, k.Team)
+	}
+	return d.Done()
 }

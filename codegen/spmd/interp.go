@@ -199,16 +199,16 @@ type runner struct {
 	m                *Machine
 	rows, seqs, outs int64
 	chosen           int64
-	members          int64
 	rng              *rand.Rand
 	mem              memory
 	tiles            []tile
+	all              []frame // of as many members as a kernel had at most
 	frames           []frame // one a member
 	launch           *Launch // that the frames are set up for
 }
 
 func (r *runner) begin(m *Machine, p *Program, in StepInput) {
-	r.m, r.rows, r.seqs, r.outs, r.members = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow)), int64(p.Target.Members)
+	r.m, r.rows, r.seqs, r.outs = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow))
 	r.chosen = in.chosen()
 	r.rng = rand.New(rand.NewPCG(m.Seed, 0))
 	r.launch, r.mem.loops, r.mem.maxLoops = nil, 0, m.MaxLoops
@@ -231,10 +231,15 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.code, f.pc, f.stop, f.sys[sysTile] = f.body, 0, false, int64(t.index)
+		f.copies, f.groups = f.copies[:0], 0
 	}
+	r.mem.noCopies()
 	err := r.mem.count()
 	for ended := false; !ended && err == nil; {
 		ended, err = r.round()
+	}
+	if err == nil && r.mem.arriving > 0 {
+		err = fmt.Errorf("%d copies into scratch were not waited for", r.mem.arriving)
 	}
 	if err != nil {
 		return fmt.Errorf("launch %d of kernel %s, tile %d: %w", t.launch, printName(k.Name), t.index, err)
@@ -272,15 +277,16 @@ func (r *runner) setup(k *Kernel, l *Launch) {
 		c = compile(k)
 		r.m.codes[k] = c
 	}
-	if int64(len(r.frames)) != r.members {
-		r.frames = make([]frame, r.members)
+	for len(r.all) < k.Members {
+		r.all = append(r.all, frame{})
 	}
+	r.frames = r.all[:k.Members]
 	r.mem.bytes[teamScratch] = r.mem.bytes[teamScratch][:k.Team]
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.resize(c)
-		f.mem, f.params, f.args, f.body = &r.mem, k.Params, l.Args, c.body
-		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: r.members}
+		f.mem, f.params, f.args, f.body, f.lanes = &r.mem, k.Params, l.Args, c.body, k.Lanes
+		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: int64(k.Members)}
 		f.code, f.pc, f.stop = c.once, 0, false
 		f.run()
 	}

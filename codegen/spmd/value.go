@@ -87,8 +87,12 @@ type Instr struct {
 	Regions []*Region // for: body; if: then, else
 }
 
-// Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b.
-type Strides struct{ C, A, B int64 }
+// Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b. Run says how many groups
+// of a column of b lie together, 0 for one: B is then what lies between two such runs.
+type Strides struct{ C, A, B, Run int64 }
+
+// run is Run, at least 1.
+func (s Strides) run() int64 { return max(1, s.Run) }
 
 // Region is a block of instructions with parameters, ended by the values that it yields.
 type Region struct {
@@ -149,9 +153,10 @@ type Param struct {
 
 // Kernel computes one tile.
 type Kernel struct {
-	Name   string
-	Lanes  int // W it was built for
-	Params []Param
-	Team   int64 // bytes of team scratch that it uses
-	Body   *Region
+	Name    string
+	Lanes   int // W it was built for
+	Members int // that share a tile: 1, or as many as Target.Members
+	Params  []Param
+	Team    int64 // bytes of team scratch that it uses
+	Body    *Region
 }

@@ -57,7 +57,7 @@ func Bed(t testing.TB, target spmd.Target, rows []Row) *spmdtest.Bed {
 	d.Kernel("give", byRow, func(k *spmdtest.Body) {
 		from, to := k.Arg(spmd.F32, spmd.Weights, 0), k.Arg(spmd.F32, spmd.Logits, 0)
 		at := k.Mul(k.Tile(), k.I(stride))
-		k.For(k.Add(at, k.Mul(k.Member(), k.I(32))), k.Add(at, k.I(stride)), 32*int64(target.Members), nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		k.For(at, k.Add(at, k.I(stride)), 32, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			for off := int64(0); off < 32; off += int64(target.Lanes) {
 				k.StoreV(to, i, off, k.LoadV(from, i, off))
 			}
