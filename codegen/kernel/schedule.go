@@ -77,7 +77,7 @@ func (p *planner) evenTiles() {
 	}
 	for _, t := range p.list {
 		if whole[t.level] && t.grid.By == spmd.ByRowBlocks && !t.fixed {
-			t.grid = spmd.Grid{Panels: t.grid.Panels}
+			t.grid = spmd.Grid{Panels: t.grid.Panels, Most: t.grid.Most}
 		}
 	}
 }

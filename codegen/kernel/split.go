@@ -37,9 +37,11 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 		ways = []way{shared}
 	case productForm(linear.Args[0], linear.Args[1]) == words:
 		ways = []way{few, staged}
-		if conv != nil {
-			ways = append(ways, convolved)
-		}
+	case p.fast && p.fastProduct(linear):
+		ways = []way{below, staged}
+	}
+	if ways[len(ways)-1] == staged && conv != nil {
+		ways = append(ways, convolved)
 	}
 	var list []*task
 	for i, w := range ways {
@@ -51,6 +53,16 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 		list = append(list, t)
 	}
 	return list, nil
+}
+
+// fastProduct says that a product of floats can be one of bf16. K must be in whole chunks: what lies behind a row of floats could be a NaN, which zeros of a
+// weight do not silence.
+func (p *planner) fastProduct(linear *ir.Op) bool {
+	w := linear.Args[1].Weight
+	if e := p.matrixElem(w); !w.DType.Float() || e != spmd.BF16 && e != spmd.F32 {
+		return false
+	}
+	return w.Shape[len(w.Shape)-1]%(rowBytes/2) == 0
 }
 
 // separate takes the convolution from the contraction, or the contraction from the convolution: between the two the rows go through memory.
@@ -68,7 +80,7 @@ func (c *contraction) separate() {
 
 // bound makes the grid one for few rows, for many, or for what a team does at a time.
 func (p *planner) bound(c *contraction, t *task) {
-	t.fixed = c.way != byPanels
+	t.fixed = c.way != byPanels && c.way != below
 	switch c.way {
 	case few:
 		if t.grid.By == spmd.ByOutBlocks {
@@ -76,6 +88,8 @@ func (p *planner) bound(c *contraction, t *task) {
 		} else {
 			t.grid = spmd.Grid{Panels: t.grid.Panels}
 		}
+		t.grid.Most = fewRows - 1
+	case below:
 		t.grid.Most = fewRows - 1
 	case shared:
 		if t.grid.By != spmd.ByOne {
