@@ -73,7 +73,8 @@ type Target struct {
 type GPU struct {
 	SharedBytes  int64 `json:"shared_bytes"` // dynamic shared memory, for each team
 	TeamThreads  int64 `json:"team_threads"`
-	BlockThreads int64 `json:"block_threads"` // at most
+	BlockThreads int64 `json:"block_threads"`  // at most
+	Fast         bool  `json:"fast,omitempty"` // products of many rows of floats are of bf16, with sums in any order: not the CPU's bits
 }
 
 // Level is one set of CPU features in the object code, in the order of model_level's index.

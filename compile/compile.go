@@ -37,6 +37,7 @@ type Options struct {
 	LLVM    int    // major version of llc; 0: any that will do
 	MaxRows int    // tokens in a step; 0: the kernels' default
 	MaxSeqs int    // sequences in a step; 0: the kernels' default
+	Fast    bool   // see kernel.Options; for GPUs
 	DryRun  bool   // end before anything is written
 	Scheme  string // of quantization: the name of one that comes with ssmc, or a file; empty: none
 	Calibration
@@ -56,10 +57,16 @@ type Result struct {
 	Warnings []string
 }
 
+// ErrFast is the answer to Fast for a CPU: all of its products are exact or in one order.
+var ErrFast = errors.New("the fast path, products of bf16 with sums in any order, is there on GPUs alone\n  fix: leave --fast out, or name a GPU with --target")
+
 // Run compiles.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if _, err := Levels(o.Target); err != nil {
 		return nil, err
+	}
+	if o.Fast && !isGPU(o.Target) {
+		return nil, ErrFast
 	}
 	if o.Prefix == "" {
 		o.Prefix = "model"
@@ -140,7 +147,7 @@ func (c *compiler) run() error {
 }
 
 func (c *compiler) planKernels() error {
-	o := kernel.Options{Weights: c.Weights, MaxRows: c.MaxRows, MaxSeqs: c.MaxSeqs}
+	o := kernel.Options{Weights: c.Weights, MaxRows: c.MaxRows, MaxSeqs: c.MaxSeqs, Fast: c.Fast}
 	targets, err := targets(c.levels)
 	if err != nil {
 		return err

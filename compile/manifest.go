@@ -36,6 +36,7 @@ func (c *compiler) manifest() *artifact.Manifest {
 	m.Cost = cost(g, c.plan)
 	if isGPU(p.Target.Name) {
 		m.Sizes.TeamBytes, m.Target.GPU = gpuFacts(p)
+		m.Target.GPU.Fast = c.Fast
 	}
 	return m
 }

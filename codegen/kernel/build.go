@@ -14,6 +14,7 @@ type Options struct {
 	Weights string // element type of matrices: "as-is" (the checkpoint's), "f32" or "bf16"; vectors, A and the convolution's taps are f32 always
 	MaxRows int    // rows of a step at most; 0: 512
 	MaxSeqs int    // sequences of a step at most; 0: 256
+	Fast    bool   // products of many rows of floats may round to bf16 and sum in any order, on targets that gain by it
 }
 
 // weightModes are the values of Options.Weights.
@@ -93,6 +94,7 @@ type planner struct {
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
 	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
 	members      int64     // that can share a tile, on all targets
+	fast         bool
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
@@ -135,7 +137,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
 		}
 	}
-	p := &planner{m: m, elem: elem, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+	p := &planner{m: m, elem: elem, fast: o.Fast, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
 		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512

@@ -31,14 +31,15 @@ type contraction struct {
 	columns int64 // of a staged tile
 }
 
-// way is how a contraction goes about its rows. Targets with teams have two ways to do some, and take one by the number of rows.
+// way is how a contraction goes about its rows. Targets with teams have several ways to do some, and take one by the number of rows.
 type way uint8
 
 const (
 	byPanels  way = iota // a tile is a panel by a block of rows
-	few                  // a team shares a panel, each member a part of K; see split.go
-	many                 // what few leaves, in tiles as byPanels
-	staged               // or in tiles of a team, through scratch; see staged.go
+	few                  // a team shares a panel, each member a part of K, and there are few rows; see split.go
+	shared               // the same for any number of rows
+	below                // byPanels, with fewer rows than staged
+	staged               // many rows, in tiles of a team, through scratch; see staged.go
 	convolved            // the convolution behind staged
 )
 
@@ -78,7 +79,7 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op, w way) (*task, error
 	c.panel = p.panelWidth(c.n)
 	switch {
 	case c.linear != nil:
-		fmt.Fprintf(&t.shape, "contract %d by %d%s:", c.n, c.panel, [...]string{few: " shared", many: " many", staged: " staged", convolved: ""}[w])
+		fmt.Fprintf(&t.shape, "contract %d by %d%s:", c.n, c.panel, [...]string{few: " few", shared: " shared", below: " below", staged: " staged", convolved: ""}[w])
 		m, err := p.newMatrix(t, operandsOf(c.linear), c.panel)
 		if err != nil {
 			return nil, err
@@ -89,6 +90,9 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op, w way) (*task, error
 		c.x = t.read(c.conv.Args[0])
 	default:
 		return nil, fmt.Errorf("it has neither a linear op nor a conv")
+	}
+	if w == staged { // copied byte by byte, whatever it is
+		c.m.xBytes, c.m.wBytes = t.byBytes(c.m.x), t.byBytes(c.m.w)
 	}
 	if err := c.declare(t); err != nil {
 		return nil, err
@@ -149,7 +153,7 @@ func (c *contraction) build(k *code) {
 	lo, hi := k.span(k.t.grid)
 	col := k.Mul(k.panel, k.I(c.panel))
 	switch c.way {
-	case few:
+	case few, shared:
 		c.buildShared(k, lo, hi, col)
 		return
 	case staged:

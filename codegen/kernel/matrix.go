@@ -149,6 +149,8 @@ func (m *matrix) rowSizes(t spmd.Target) []int64 {
 	switch {
 	case m.w.form == plain && m.w.run > 1:
 		return []int64{8, 4, 2, 1}
+	case m.w.form == nibbles && m.w.run > 1:
+		return []int64{4, 1}
 	case m.w.form == plain:
 		return rowSizes(t)
 	case m.w.form == nibbles && wide:

@@ -49,7 +49,7 @@ func (t *tile) sumInRuns(k *code) [][]*spmd.Value {
 		return t.groupsInRuns(k)
 	case m.w.form == words:
 		acc := t.block(k, func(j int) *spmd.Value { return k.LoadV(m.sums.ptr, t.col, int64(t.first+j)*int64(k.Target.Lanes)) })
-		t.wordsInRuns(k, acc, k.I(0), k.I(m.padded))
+		t.wordsInRuns(k, acc, k.I(0), m.padded)
 		return acc
 	}
 	acc := t.block(k, func(j int) *spmd.Value { return k.start(m.bias, t.col, int64(t.first+j)*int64(k.Target.Lanes)) })
@@ -132,32 +132,18 @@ func (t *tile) floatsInRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n int6
 	})
 }
 
-// wordsInRuns adds the products of codes over the units lo..hi-1, whole runs: what lies behind the last word of a row is multiplied by 0.
-func (t *tile) wordsInRuns(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
-	size := t.m.w.run
-	batch := size * t.loadsAtOnce()
-	body := func(n int64) func(unit *spmd.Value, c [][]*spmd.Value) {
-		return func(unit *spmd.Value, c [][]*spmd.Value) {
-			w := t.runsAt(k, unit, 0, n)
-			for u := range n {
-				for i := range c {
-					a := k.Splat(k.Xor(k.Load(t.at[i], unit, u), k.I32(-0x7f7f7f80))) // code + 128
-					for j := range c[i] {
-						c[i][j] = k.Dot4U(c[i][j], a, w[j][u], 255)
-					}
+// wordsInRuns adds the products of codes over n units from lo on, whole runs: what lies behind the last word of a row is multiplied by 0.
+func (t *tile) wordsInRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n int64) {
+	t.batchedRuns(k, acc, lo, n, t.m.w.run*t.loadsAtOnce(), func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64) {
+		for u := range count {
+			for i := range c {
+				a := k.Splat(k.Xor(k.Load(t.at[i], unit, u), k.I32(-0x7f7f7f80))) // code + 128
+				for j := range c[i] {
+					c[i][j] = k.Dot4U(c[i][j], a, w[j][u], 255)
 				}
 			}
 		}
-	}
-	main := k.Add(lo, k.Mul(k.Div(k.Sub(hi, lo), k.I(batch)), k.I(batch)))
-	carried(k, acc, lo, main, batch, body(batch))
-	if m, ok := main.Const(); ok {
-		if h, _ := hi.Const(); h > m {
-			body(h-m)(main, acc)
-		}
-		return
-	}
-	carried(k, acc, main, hi, size, body(size))
+	})
 }
 
 // groupsInRuns is y = fma(sum of a group, its scale, y), groups ascending, with the weights of some groups loaded ahead.
@@ -181,12 +167,32 @@ func (t *tile) groupsInRuns(k *code) [][]*spmd.Value {
 
 // groupsAtOnce is how many groups' weights are loaded together, of n.
 func (t *tile) groupsAtOnce(n int64) int64 {
+	if t.manyPerRun() {
+		return 1
+	}
 	return max(1, min(n, t.m.w.run*t.loadsAtOnce()*t.m.w.form.perUnit()/t.m.group))
+}
+
+// manyPerRun says that a run has so many instructions, because each code becomes a float or is multiplied by some rows, that they hide its loads, and are
+// worth a loop.
+func (t *tile) manyPerRun() bool {
+	return t.m.w.form == nibbles && (t.m.x.elem == spmd.F32 || len(t.at) >= 4)
 }
 
 // someGroups gives the sums of n groups from first on.
 func (t *tile) someGroups(k *code, first *spmd.Value, n int64, got func(g *spmd.Value, off int64, sum [][]*spmd.Value)) {
 	per := t.m.group / t.m.w.form.perUnit()
+	if t.manyPerRun() { // of which there is one group
+		sum, lo := t.zeros(k), k.Mul(first, k.I(per))
+		carried(k, sum, lo, k.Add(lo, k.I(per)), t.m.w.run, func(unit *spmd.Value, c [][]*spmd.Value) {
+			w := t.runsAt(k, unit, 0, t.m.w.run)
+			for u := range t.m.w.run {
+				t.oneUnit(k, unit, u, t.m.w.form.perUnit(), each(c[0], func(j int) *spmd.Value { return w[j][u] }), c)
+			}
+		})
+		got(first, 0, t.groupSums(k, first, 0, sum))
+		return
+	}
 	w := t.runsAt(k, k.Mul(first, k.I(per)), 0, n*per)
 	for g := range n {
 		got(first, g, t.oneGroup(k, first, g, per, t.m.group, w.part(g*per, per)))
@@ -237,7 +243,7 @@ func (t *tile) sumsOfGroups(k *code, from, to, member *spmd.Value, got func(g *s
 	if t.rowSums != nil {
 		t.sumRowGroups(k, from, to)
 	}
-	at := t.groupsAtOnce(m.k / m.group)
+	at := max(1, min(t.groupsAtOnce(m.k/m.group), m.k/m.group/int64(2*k.Target.Members))) // twice at least
 	main := k.Add(from, k.Mul(k.Div(k.Sub(to, from), k.I(at)), k.I(at)))
 	loop := func(lo, hi *spmd.Value, n int64) {
 		k.For(lo, hi, n, nil, func(g *spmd.Value, _ []*spmd.Value) []*spmd.Value {
@@ -275,21 +281,30 @@ func (t *tile) oneGroup(k *code, g *spmd.Value, off, units, values int64, w run)
 	m := t.m
 	per := m.group / m.w.form.perUnit()
 	first := k.Mul(g, k.I(per)) // unit of group g
-	codes := m.x.elem == spmd.I32
-	sum := t.block(k, func(int) *spmd.Value {
-		if codes {
+	sum := t.zeros(k)
+	for u := range units {
+		t.oneUnit(k, first, off*per+u, min(m.w.form.perUnit(), values-u*m.w.form.perUnit()), each(sum[0], func(j int) *spmd.Value { return w[j][u] }), sum)
+	}
+	return t.groupSums(k, g, off, sum)
+}
+
+// zeros is where the sums of a group begin.
+func (t *tile) zeros(k *code) [][]*spmd.Value {
+	return t.block(k, func(int) *spmd.Value {
+		if t.m.x.elem == spmd.I32 {
 			return k.Splat(k.I32(0))
 		}
 		return k.Splat(k.F(0))
 	})
-	for u := range units {
-		t.oneUnit(k, first, off*per+u, min(m.w.form.perUnit(), values-u*m.w.form.perUnit()), each(sum[0], func(j int) *spmd.Value { return w[j][u] }), sum)
-	}
-	if !codes {
+}
+
+// groupSums is the sums of group g+off as float32. Half bytes are codes plus 8: of a row of codes, 8 times its own sum goes off again.
+func (t *tile) groupSums(k *code, g *spmd.Value, off int64, sum [][]*spmd.Value) [][]*spmd.Value {
+	if t.m.x.elem != spmd.I32 {
 		return sum
 	}
-	return each2(sum, func(i, j int) *spmd.Value { // half bytes are codes plus 8
-		return k.Sub(k.ToF32(sum[i][j]), k.Mul(k.F(8), k.Load(t.rowSums, g, off+int64(i)*m.scales.k)))
+	return each2(sum, func(i, j int) *spmd.Value {
+		return k.Sub(k.ToF32(sum[i][j]), k.Mul(k.F(8), k.Load(t.rowSums, g, off+int64(i)*t.m.scales.k)))
 	})
 }
 

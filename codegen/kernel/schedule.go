@@ -84,7 +84,7 @@ func (p *planner) evenTiles() {
 	}
 	for _, t := range p.list {
 		if whole[t.level] && t.grid.By == spmd.ByRowBlocks && !t.fixed {
-			t.grid = spmd.Grid{Panels: t.grid.Panels, Least: t.grid.Least}
+			t.grid = spmd.Grid{Panels: t.grid.Panels, Most: t.grid.Most}
 		}
 	}
 }

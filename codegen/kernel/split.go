@@ -33,13 +33,15 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	ways := []way{byPanels}
 	switch {
 	case linear == nil || p.members == 1 || p.runs[linear.Args[1]] <= 1:
-	case linear.Attrs.GroupSize > 0: // the sums of groups are made by members, but in no tile of many rows yet
-		ways = []way{few, many}
+	case linear.Attrs.GroupSize > 0: // there is no tile of many rows for groups yet
+		ways = []way{shared}
 	case productForm(linear.Args[0], linear.Args[1]) == words:
 		ways = []way{few, staged}
-		if conv != nil {
-			ways = append(ways, convolved)
-		}
+	case p.fast && p.fastProduct(linear):
+		ways = []way{below, staged}
+	}
+	if ways[len(ways)-1] == staged && conv != nil {
+		ways = append(ways, convolved)
 	}
 	var list []*task
 	for i, w := range ways {
@@ -51,6 +53,16 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 		list = append(list, t)
 	}
 	return list, nil
+}
+
+// fastProduct says that a product of floats can be one of bf16. K must be in whole chunks: what lies behind a row of floats could be a NaN, which zeros of a
+// weight do not silence.
+func (p *planner) fastProduct(linear *ir.Op) bool {
+	w := linear.Args[1].Weight
+	if e := p.matrixElem(w); !w.DType.Float() || e != spmd.BF16 && e != spmd.F32 {
+		return false
+	}
+	return w.Shape[len(w.Shape)-1]%(rowBytes/2) == 0
 }
 
 // separate takes the convolution from the contraction, or the contraction from the convolution: between the two the rows go through memory.
@@ -66,9 +78,9 @@ func (c *contraction) separate() {
 	}
 }
 
-// bound makes the grid one for few rows, or for many.
+// bound makes the grid one for few rows, for many, or for what a team does at a time.
 func (p *planner) bound(c *contraction, t *task) {
-	t.shared = c.way == few || c.way == staged || c.way == convolved
+	t.shared = c.way != byPanels && c.way != below
 	t.fixed = t.shared
 	switch c.way {
 	case few:
@@ -78,16 +90,19 @@ func (p *planner) bound(c *contraction, t *task) {
 			t.grid = spmd.Grid{Panels: t.grid.Panels}
 		}
 		t.grid.Most = fewRows - 1
-		return
+	case below:
+		t.grid.Most = fewRows - 1
+	case shared:
+		if t.grid.By != spmd.ByOne {
+			t.grid.Block = fewRows
+		}
 	case staged:
 		c.columns = p.stagedColumns(c.n)
 		t.grid.Panels, t.grid.Block = (c.n+c.columns-1)/c.columns, p.members*memberRows
+		t.grid.Least = fewRows
 		fmt.Fprintf(&t.shape, " tile %d", c.columns)
 	case convolved:
-		t.needs.MinRows = fewRows
-	}
-	if c.way != byPanels {
-		t.grid.Least = fewRows
+		t.grid.Least, t.needs.MinRows = fewRows, fewRows
 	}
 }
 
@@ -106,11 +121,19 @@ func (c *contraction) buildShared(k *code, lo, hi, col *spmd.Value) {
 		c.productShared(k, lo, hi, col, put)
 		return
 	}
-	raw := k.Scratch(spmd.F32, fewRows*c.panel)
+	rows := int64(fewRows)
+	if c.way == shared {
+		rows = k.plan.maxRows
+	}
+	raw := k.Scratch(spmd.F32, rows*c.panel)
 	c.productShared(k, lo, hi, col, func(p *point) {
 		k.StoreV(raw, k.Mul(p.row, k.I(c.panel)), p.off, asF32(k.Builder, k.eval(p, c.convIn)))
 		k.putAll(p, c.before)
 	})
+	if c.way == shared {
+		c.convolveShared(k, raw, c.panel, col)
+		return
+	}
 	c.convolve(k, raw, c.panel, col)
 }
 
@@ -126,11 +149,12 @@ func (c *contraction) productShared(k *code, lo, hi, col *spmd.Value, store func
 		return
 	}
 	s.parts = k.Scratch(spmd.I32, s.members*sharedRows*c.m.panel)
-	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(tileRows)), func() []*spmd.Value {
-		s.tiles(lo, hi)
-		return nil
-	}, func() []*spmd.Value {
-		s.rows(lo, hi)
+	k.For(lo, hi, sharedRows, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		n := k.Min(k.Sub(hi, row), k.I(sharedRows))
+		s.tiles(row, n)
+		k.Barrier()
+		s.add(row, n)
+		k.Barrier()
 		return nil
 	})
 }
@@ -166,44 +190,18 @@ func (s *sharing) tile(row *spmd.Value, rows int) *tile {
 	return t
 }
 
-// rows multiplies one or two rows at a time.
-func (s *sharing) rows(lo, hi *spmd.Value) {
-	w, panel := int64(s.Target.Lanes), s.matrix.panel
-	rowLoop(s.Builder, lo, hi, []int64{2, 1}, func(row *spmd.Value, rows int) {
-		t := s.tile(row, rows)
-		acc := t.block(s.code, func(int) *spmd.Value { return s.Splat(s.I32(0)) })
-		from, to := s.part(s.padded / s.w.run)
-		t.wordsInRuns(s.code, acc, s.Mul(from, s.I(s.w.run)), s.Mul(to, s.I(s.w.run)))
-		at := s.Mul(s.member, s.I(sharedRows*panel))
-		for i := range acc {
-			for j := range acc[i] {
-				s.StoreV(s.parts, at, int64(i)*panel+int64(j)*w, acc[i][j])
-			}
-		}
-		s.Barrier()
-		s.add(row, s.I(int64(rows)), true)
-		s.Barrier()
-	})
-}
-
-// tiles multiplies sixteen rows at a time in matrix tiles.
-func (s *sharing) tiles(lo, hi *spmd.Value) {
+// tiles multiplies n rows in a matrix tile, a single row too: memory decides how long that takes, and a tile has fewer instructions for it than products of
+// four bytes.
+func (s *sharing) tiles(row, n *spmd.Value) {
 	panel, run := s.matrix.panel, s.w.run
 	from, to := s.part(s.padded / run)
 	c := s.Offset(s.parts, s.Mul(s.member, s.I(sharedRows*panel)))
 	bytes := s.Offset(s.wBytes.ptr, s.Add(s.Mul(s.code.panel, s.I(4*s.padded*panel)), s.Mul(from, s.I(4*run*panel))))
-	s.For(lo, hi, sharedRows, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		n := s.Min(s.Sub(hi, row), s.I(sharedRows))
-		for at := int64(0); at < sharedRows*panel; at += int64(s.Target.Lanes) {
-			s.StoreV(c, nil, at, s.I32(0))
-		}
-		x := s.Offset(s.xBytes.ptr, s.Add(s.Mul(row, s.I(4*s.stride)), s.Mul(from, s.I(4*run))))
-		s.MMA8(c, x, bytes, s.groupsOf(from, to), n, s.strides(panel), panel/16)
-		s.Barrier()
-		s.add(row, n, false)
-		s.Barrier()
-		return nil
-	})
+	for at := int64(0); at < sharedRows*panel; at += int64(s.Target.Lanes) {
+		s.StoreV(c, nil, at, s.I32(0))
+	}
+	x := s.Offset(s.xBytes.ptr, s.Add(s.Mul(row, s.I(4*s.stride)), s.Mul(from, s.I(4*run))))
+	s.MMA8(c, x, bytes, s.groupsOf(from, to), n, s.strides(panel), panel/16)
 }
 
 // groupsOf is the number of groups of four bytes in runs from..to-1.
@@ -214,8 +212,8 @@ func (s *sharing) groupsOf(from, to *spmd.Value) *spmd.Value {
 	return s.Mul(s.Sub(to, from), s.I(s.w.run))
 }
 
-// add sums up the members' parts of n rows, a row by one member, and stores the results. unsigned: what was multiplied was code + 128.
-func (s *sharing) add(row, n *spmd.Value, unsigned bool) {
+// add sums up the members' parts of n rows, a row by one member, and stores the results.
+func (s *sharing) add(row, n *spmd.Value) {
 	w, panel := int64(s.Target.Lanes), s.matrix.panel
 	s.For(s.member, n, s.members, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		at := s.Mul(i, s.I(panel))
@@ -223,9 +221,6 @@ func (s *sharing) add(row, n *spmd.Value, unsigned bool) {
 			sum := s.LoadV(s.parts, at, off)
 			for m := int64(1); m < s.members; m++ {
 				sum = s.Add(sum, s.LoadV(s.parts, at, m*sharedRows*panel+off))
-			}
-			if unsigned {
-				sum = s.Add(sum, s.LoadV(s.sums.ptr, s.col, off))
 			}
 			s.store(s.Add(row, i), off, sum)
 		}
@@ -236,7 +231,7 @@ func (s *sharing) add(row, n *spmd.Value, unsigned bool) {
 // groups multiplies rows by codes that have a scale for each group: a member makes the sums of its groups, and then of a row all of y.
 func (s *sharing) groups(lo, hi *spmd.Value) {
 	w, panel, count := int64(s.Target.Lanes), s.matrix.panel, s.matrix.scales.k
-	sizes := []int64{4, 2, 1}
+	sizes := s.rowSizes(s.Target)
 	sums := s.Scratch(spmd.F32, sizes[0]*count*panel) // [rows][groups][columns]
 	whole := s.matrix.k / s.group
 	from, to := s.part(whole)

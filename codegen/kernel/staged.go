@@ -10,10 +10,12 @@ import (
 //
 // A stage is a chunk of K: of a column four runs of sixteen bytes, and of a row what belongs to them. In scratch the four runs of a column lie together, and
 // so do the four of a row, so that lane l of the fragment that begins at row r reads the sixteen bytes at 64 r + 16 l: one load without bank conflicts, whose
-// first two words go into one product and whose last two into another. In which order the products of a chunk are added does not matter to exact sums. Rows of
-// floats have twice the bytes: their even and their odd runs lie apart, each like a row of codes, and become bf16 on the way into a fragment.
+// first two words go into one product and whose last two into another. In which order the products of a chunk are added does not matter to exact sums. Rows and
+// columns of floats, where they may be rounded to bf16, have twice the bytes: their even and their odd runs lie apart, each like a row of codes, and become
+// bf16 on the way into a fragment.
 const (
-	stages      = 4
+	mostStages  = 4
+	mostStaged  = 96 << 10 // bytes of all stages: what every GPU has
 	chunkRuns   = 4
 	copyBytes   = 16
 	rowBytes    = chunkRuns * copyBytes // of a chunk: of a column, and of a row of codes
@@ -44,32 +46,50 @@ func (p *planner) stagedColumns(n int64) int64 {
 type stage struct {
 	*matrix
 	*code
-	lo, hi         *spmd.Value // rows
-	first          *spmd.Value // panel
-	columns        int64       // of the tile
-	across         int64       // members that share the rows of a fragment: columns/32; each also has so many fragments of rows
-	member         *spmd.Value
-	rows           int64       // of the tile
-	rowSize        int64       // bytes of a row in a chunk
-	chunks         int64       // of K
-	buffer         *spmd.Value // i8: stages of rows, then columns
-	fromX, fromW   *spmd.Value // i8: the tile's rows and panels
-	inX, inW       []*spmd.Value
-	toX, toW       []*spmd.Value
-	bytes, xFloats int64 // of a stage; of x, 1 if they are floats
+	lo, hi       *spmd.Value // rows
+	first        *spmd.Value // panel
+	columns      int64       // of the tile
+	across       int64       // members that share the rows of a fragment: columns/32; each also has so many fragments of rows
+	member       *spmd.Value
+	rows         int64 // of the tile
+	chunks       int64 // of K
+	stages       int64
+	buffer       *spmd.Value // i8: stages of rows, then columns
+	fromX, fromW *spmd.Value // i8: the tile's rows and panels
+	x, w         operand
+	bytes        int64 // of a stage
+	floats       bool  // sums are floats
+}
+
+// operand is the rows or the columns of a tile.
+type operand struct {
+	n, size  int64         // how many there are, and bytes of one in a chunk
+	floats   bool          // which become bf16
+	in, to   []*spmd.Value // what a lane copies: bytes from the tile's start, and from the stage's
+	at       int64         // byte of a stage where they begin
+	perPlane int64         // bytes from the even runs to the odd ones
+}
+
+func newOperand(n int64, floats bool, at int64) operand {
+	o := operand{n: n, size: rowBytes, floats: floats, at: at, perPlane: n * rowBytes}
+	if floats {
+		o.size *= 2
+	}
+	return o
 }
 
 // buildStaged emits the tile.
 func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 	members := int64(k.Target.Members)
-	s := &stage{matrix: c.m, code: k, lo: lo, hi: hi, columns: c.columns, across: c.columns / panelWide, member: k.Member(), rows: members * memberRows, rowSize: rowBytes}
-	s.chunks = c.m.padded * c.m.w.elem.Bytes() / rowBytes
-	if c.m.x.elem == spmd.F32 {
-		s.rowSize, s.xFloats = 2*rowBytes, 1
-	}
-	s.bytes = s.rows*s.rowSize + s.columns*rowBytes
+	s := &stage{matrix: c.m, code: k, lo: lo, hi: hi, columns: c.columns, across: c.columns / panelWide, member: k.Member(), rows: members * memberRows}
+	s.floats = c.m.x.elem == spmd.F32
+	s.x = newOperand(s.rows, s.floats, 0)
+	s.w = newOperand(s.columns, c.m.w.elem == spmd.F32, s.rows*s.x.size)
+	s.chunks = c.m.padded * c.m.w.elem.Bytes() / s.w.size
+	s.bytes = s.w.at + s.columns*s.w.size
+	s.stages = min(mostStages, mostStaged/s.bytes)
 	sums := s.rows / 16 * (s.columns / 8) * tileStride
-	s.buffer = k.Scratch(spmd.I8, max(stages*s.bytes, 4*sums))
+	s.buffer = k.Scratch(spmd.I8, max(s.stages*s.bytes, 4*sums))
 	s.first = k.Mul(k.panel, k.I(s.across))
 	s.plan()
 	acc := s.loop()
@@ -90,54 +110,59 @@ func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 // the last one, and so are panels.
 func (s *stage) plan() {
 	s.fromX = s.Offset(s.xBytes.ptr, s.Mul(s.lo, s.I(4*s.stride)))
-	panel := s.padded * panelWide * s.w.elem.Bytes()
+	panel := s.padded * panelWide * s.matrix.w.elem.Bytes()
 	s.fromW = s.Offset(s.wBytes.ptr, s.Mul(s.first, s.I(panel)))
-	me := s.Add(s.Mul(s.Truncate(s.member), s.I32(int32(s.Target.Lanes))), s.Lane())
-	number := func(v *spmd.Value, n int64) *spmd.Value { return s.Mul(v, s.I32(int32(n))) }
-	below := func(v *spmd.Value, bits int64) *spmd.Value { return s.And(v, s.I32(int32(1<<bits-1))) }
-	threads := int64(s.Target.Members * s.Target.Lanes)
 	lastRow := s.Truncate(s.Sub(s.Sub(s.hi, s.lo), s.I(1)))
-	for at := int64(0); at < s.rows*s.rowSize/copyBytes; at += threads {
-		u := s.Add(me, s.I32(int32(at)))
-		piece, row, half := below(u, 2), s.Shr(u, 2), s.Splat(s.I32(0))
-		from := piece
-		if s.xFloats == 1 { // eight lanes take the same half of two rows
-			half = below(s.Shr(u, 3), 1)
-			row = s.Add(number(s.Shr(u, 4), 2), below(s.Shr(u, 2), 1))
-			from = s.Add(number(piece, 2), half)
-		}
-		s.toX = append(s.toX, s.Add(number(half, s.rows*rowBytes), s.Add(number(row, rowBytes), number(piece, copyBytes))))
-		s.inX = append(s.inX, s.Add(number(s.Min(row, lastRow), 4*s.stride), number(from, copyBytes)))
-	}
+	s.lanes(&s.x, func(row, run *spmd.Value) *spmd.Value {
+		return s.Add(s.times(s.Min(row, lastRow), 4*s.stride), s.times(run, copyBytes))
+	})
 	lastPanel := s.Truncate(s.Sub(s.I(panels(panelWide).blocks(s.n)-1), s.first))
-	for at := int64(0); at < s.columns*chunkRuns; at += threads {
+	s.lanes(&s.w, func(column, run *spmd.Value) *spmd.Value {
+		inPanel := s.Add(s.times(run, panelWide*copyBytes), s.times(s.And(column, s.I32(panelWide-1)), copyBytes))
+		return s.Add(s.times(s.Min(s.Shr(column, 5), lastPanel), panel), inPanel)
+	})
+}
+
+func (s *stage) times(v *spmd.Value, n int64) *spmd.Value { return s.Mul(v, s.I32(int32(n))) }
+
+// lanes spreads the runs of an operand over all lanes of the team; eight lanes copy to 128 bytes in a row.
+func (s *stage) lanes(o *operand, from func(i, run *spmd.Value) *spmd.Value) {
+	me := s.Add(s.times(s.Truncate(s.member), int64(s.Target.Lanes)), s.Lane())
+	below := func(v *spmd.Value, bits int64) *spmd.Value { return s.And(v, s.I32(int32(1<<bits-1))) }
+	for at := int64(0); at < o.n*o.size/copyBytes; at += int64(s.Target.Members * s.Target.Lanes) {
 		u := s.Add(me, s.I32(int32(at)))
-		column, run := s.Shr(u, 2), below(u, 2)
-		s.toW = append(s.toW, s.Add(number(u, copyBytes), s.I32(int32(s.rows*s.rowSize))))
-		inPanel := s.Add(number(run, panelWide*copyBytes), number(below(column, 5), copyBytes))
-		s.inW = append(s.inW, s.Add(number(s.Min(s.Shr(column, 5), lastPanel), panel), inPanel))
+		place, i, run := below(u, 2), s.Shr(u, 2), below(u, 2)
+		to := s.Add(s.times(i, rowBytes), s.I32(int32(o.at)))
+		if o.floats { // even or odd runs of two rows
+			odd := below(s.Shr(u, 3), 1)
+			i = s.Add(s.times(s.Shr(u, 4), 2), below(s.Shr(u, 2), 1))
+			run = s.Add(s.times(place, 2), odd)
+			to = s.Add(s.times(odd, o.perPlane), s.Add(s.times(i, rowBytes), s.I32(int32(o.at))))
+		}
+		o.to = append(o.to, s.Add(to, s.times(place, copyBytes)))
+		o.in = append(o.in, from(i, run))
 	}
 }
 
 // ask begins the copies of a chunk, if there is such a one, and ends their group.
 func (s *stage) ask(chunk *spmd.Value) {
 	s.If(s.Cmp(spmd.LT, chunk, s.I(s.chunks)), func() []*spmd.Value {
-		to := s.Offset(s.buffer, s.Mul(s.Rem(chunk, s.I(stages)), s.I(s.bytes)))
-		x := s.Offset(s.fromX, s.Mul(chunk, s.I(s.rowSize)))
-		for i := range s.toX {
-			s.CopyAsync(to, s.toX[i], x, s.inX[i])
-		}
-		w := s.Offset(s.fromW, s.Mul(chunk, s.I(panelWide*rowBytes)))
-		columns := func() []*spmd.Value {
-			for i := range s.toW {
-				s.CopyAsync(to, s.toW[i], w, s.inW[i])
+		to := s.Offset(s.buffer, s.Mul(s.Rem(chunk, s.I(s.stages)), s.I(s.bytes)))
+		for _, o := range []struct {
+			operand
+			from *spmd.Value
+		}{{s.x, s.Offset(s.fromX, s.Mul(chunk, s.I(s.x.size)))}, {s.w, s.Offset(s.fromW, s.Mul(chunk, s.I(panelWide*s.w.size)))}} {
+			copies := func() []*spmd.Value {
+				for i := range o.to {
+					s.CopyAsync(to, o.to[i], o.from, o.in[i])
+				}
+				return nil
 			}
-			return nil
-		}
-		if busy := s.columns * chunkRuns / int64(s.Target.Lanes); busy < int64(s.Target.Members) { // columns are fewer than lanes
-			s.If(s.Cmp(spmd.LT, s.member, s.I(busy)), columns, nil)
-		} else {
-			columns()
+			if busy := o.n * o.size / copyBytes / int64(s.Target.Lanes); busy < int64(s.Target.Members) { // fewer runs than lanes
+				s.If(s.Cmp(spmd.LT, s.member, s.I(busy)), copies, nil)
+			} else {
+				copies()
+			}
 		}
 		return nil
 	}, nil)
@@ -146,44 +171,42 @@ func (s *stage) ask(chunk *spmd.Value) {
 
 // loop goes through K. When a chunk has arrived for all, everybody is done with the one before, whose stage is then filled again.
 func (s *stage) loop() []*spmd.Value {
-	for i := range int64(stages - 1) {
+	for i := range s.stages - 1 {
 		s.ask(s.I(i))
 	}
 	zero := s.Splat(s.I32(0))
-	if s.xFloats == 1 {
+	if s.floats {
 		zero = s.Splat(s.F(0))
 	}
 	acc := each(make([]*spmd.Value, s.across*4*4), func(int) *spmd.Value { return zero })
 	return s.For(s.I(0), s.I(s.chunks), 1, acc, func(i *spmd.Value, acc []*spmd.Value) []*spmd.Value {
-		s.CopyWait(stages - 2)
+		s.CopyWait(s.stages - 2)
 		s.Barrier()
-		s.ask(s.Add(i, s.I(stages-1)))
-		return s.multiply(s.Mul(s.Rem(i, s.I(stages)), s.I(s.bytes)), acc)
+		s.ask(s.Add(i, s.I(s.stages-1)))
+		return s.multiply(s.Mul(s.Rem(i, s.I(s.stages)), s.I(s.bytes)), acc)
 	})
 }
 
 // multiply adds the products of the stage that begins at byte at: fragments of rows by fragments of columns, four registers each.
 func (s *stage) multiply(at *spmd.Value, acc []*spmd.Value) []*spmd.Value {
 	acc = append([]*spmd.Value(nil), acc...)
-	words := s.View(s.buffer, spmd.I32)
-	byBytes := func(v *spmd.Value, n int64) *spmd.Value { return s.Mul(v, s.I(n/4)) }
 	start := s.Mul(s.Shr(at, 6), s.I(rowBytes/4))
-	row := s.Add(start, byBytes(s.Div(s.member, s.I(s.across)), s.across*16*rowBytes))
-	column := s.Add(s.Add(start, s.I(s.rows*s.rowSize/4)), byBytes(s.Rem(s.member, s.I(s.across)), panelWide*rowBytes))
+	row := s.Add(start, s.Mul(s.Div(s.member, s.I(s.across)), s.I(s.across*16*rowBytes/4)))
+	column := s.Add(start, s.Mul(s.Rem(s.member, s.I(s.across)), s.I(panelWide*rowBytes/4)))
 	b := make([][]*spmd.Value, panelWide/8)
 	for n := range b {
-		b[n] = s.LoadRun(words, column, int64(n)*8*rowBytes/4, chunkRuns)
+		b[n] = s.fragment(s.w, column, int64(n)*8*rowBytes)
 	}
 	for m := range s.across {
 		var a [2][]*spmd.Value
 		for half := range a {
-			a[half] = s.fragment(words, row, (m*16+int64(half)*8)*rowBytes/4)
+			a[half] = s.fragment(s.x, row, (m*16+int64(half)*8)*rowBytes)
 		}
 		for n := range b {
 			c := acc[(m*4+int64(n))*4:][:4]
 			for part := 0; part < chunkRuns; part += 2 {
 				x, y := []*spmd.Value{a[0][part], a[1][part], a[0][part+1], a[1][part+1]}, b[n][part:part+2]
-				if s.xFloats == 1 {
+				if s.floats {
 					copy(c, s.MMABF16(c, x, y))
 				} else {
 					copy(c, s.MMAI8(c, x, y))
@@ -194,19 +217,20 @@ func (s *stage) multiply(at *spmd.Value, acc []*spmd.Value) []*spmd.Value {
 	return acc
 }
 
-// fragment is eight rows' words of a chunk: as they are, or made of twice as many floats.
-func (s *stage) fragment(words, row *spmd.Value, off int64) []*spmd.Value {
-	if s.xFloats == 0 {
-		return s.LoadRun(words, row, off, chunkRuns)
+// fragment is what the lanes hold of eight rows or columns of a chunk: their words as they are, or made of twice as many floats. base counts words.
+func (s *stage) fragment(o operand, base *spmd.Value, off int64) []*spmd.Value {
+	off = (o.at + off) / 4
+	if !o.floats {
+		return s.LoadRun(s.View(s.buffer, spmd.I32), base, off, chunkRuns)
 	}
 	floats := s.View(s.buffer, spmd.F32)
-	even, odd := s.LoadRun(floats, row, off, chunkRuns), s.LoadRun(floats, row, off+s.rows*rowBytes/4, chunkRuns)
+	even, odd := s.LoadRun(floats, base, off, chunkRuns), s.LoadRun(floats, base, off+o.perPlane/4, chunkRuns)
 	return []*spmd.Value{s.PackBF16(even[0], even[1]), s.PackBF16(even[2], even[3]), s.PackBF16(odd[0], odd[1]), s.PackBF16(odd[2], odd[3])}
 }
 
 // sumsView is the sums in scratch.
 func (s *stage) sumsView() *spmd.Value {
-	if s.xFloats == 1 {
+	if s.floats {
 		return s.View(s.buffer, spmd.F32)
 	}
 	return s.View(s.buffer, spmd.I32)

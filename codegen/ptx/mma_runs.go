@@ -38,19 +38,36 @@ func (m *product) runSteps() {
 		over := m.label("end")
 		none := m.to(truth, "setp.eq.s32", rest, "0")
 		m.op("@%s bra.uni %s", none, over)
-		r.rest(rest)
+		c := r.zero()
+		r.loadRest(c, 0, rest)
+		r.multiply(c)
 		m.at(over)
 		return
 	}
-	if n := k / chunkGroups; n > 0 {
-		at := int64(1)
-		for at < 2 && n%(2*at) == 0 {
-			at *= 2
-		}
-		r.loop(fmt.Sprint(n/at), int(at))
+	n, rest := k/chunkGroups, k%chunkGroups
+	pairs := n / 2
+	if n <= 3 { // all of it at once
+		pairs = 0
 	}
-	if k%chunkGroups > 0 {
-		r.rest(fmt.Sprint(k % chunkGroups))
+	if pairs > 0 {
+		r.loop(fmt.Sprint(pairs), 2)
+	}
+	r.straight(int(n-2*pairs), rest)
+}
+
+// straight does so many chunks, and one of so many groups, without a loop.
+func (m runs) straight(n int, rest int64) {
+	var chunks []*chunk
+	for i := range n {
+		chunks = append(chunks, m.zero())
+		m.load(chunks[i], int64(i))
+	}
+	if rest > 0 {
+		chunks = append(chunks, m.zero())
+		m.loadRest(chunks[n], int64(n), fmt.Sprint(rest))
+	}
+	for _, c := range chunks {
+		m.multiply(c)
 	}
 }
 
@@ -107,15 +124,15 @@ func (m runs) load(c *chunk, at int64) {
 	}
 }
 
-// rest is a chunk of fewer groups. Of a only they are touched, of b the runs that they are in.
-func (m runs) rest(groups string) {
-	s, c := m.in.Strides, m.zero()
+// loadRest fills the chunk that lies so many further on and has fewer groups. Of a only they are touched, of b the runs that they are in.
+func (m runs) loadRest(c *chunk, at int64, groups string) {
+	s := m.in.Strides
 	first := m.to(word, "shl.b32", m.column, "2")
 	for i := range runGroups {
 		there := m.to(truth, "setp.lt.s32", m.to(word, "add.s32", first, fmt.Sprint(i)), groups)
 		for half, mask := range [...]string{m.above, m.below} {
 			both := m.to(truth, "and.pred", mask, there)
-			m.fetch4(c.a[half][i], 1, field(m.a, int64(half)*8*s.A+int64(4*i)), both)
+			m.fetch4(c.a[half][i], 1, field(m.a, at*chunkBytes+int64(half)*8*s.A+int64(4*i)), both)
 		}
 	}
 	there := m.to(truth, "setp.lt.s32", first, groups)
@@ -123,9 +140,8 @@ func (m runs) rest(groups string) {
 		for i := range c.b[t] {
 			m.op("mov.b32 %s, 0", c.b[t][i])
 		}
-		m.fetch16(c.b[t], 2, m.b, int64(t)*mmaCols*runBytes, there)
+		m.fetch16(c.b[t], 2, m.b, at*chunkGroups/runGroups*s.B+int64(t)*mmaCols*runBytes, there)
 	}
-	m.multiply(c)
 }
 
 // fetch16 loads sixteen bytes of operand i, a word or a byte at a time if they may begin anywhere.
