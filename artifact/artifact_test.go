@@ -70,7 +70,7 @@ func TestManifestRefuses(t *testing.T) {
         6000000000000000,`, "impossible"},
 		{"prefix", `"prefix": "model"`, `"prefix": "a b"`, "C identifier"},
 		{"checksum", strings.Repeat("0f", 32), "0f", "no SHA-256"},
-		{"abi", `"abi": 1`, `"abi": 2`, "this ssmc knows 1"},
+		{"abi", `"abi": 2`, `"abi": 1`, "this ssmc knows 2"},
 	}
 	text, err := sample().Encode()
 	if err != nil {

@@ -47,6 +47,7 @@ func (m *Manifest) check() error {
 	for i, s := range m.States {
 		s.check(c, fmt.Sprintf("states[%d] %.40q", i, s.Name), m.Sizes.SlotBytes)
 	}
+	m.checkCounters(c)
 	if m.Quantization != nil {
 		m.Quantization.check(c)
 	}

@@ -20,6 +20,9 @@ var headerText = template.Must(template.New("header").Parse(`/*
  *   3. ctx.abi = {{.P}}_ABI; ctx.level = {{.Entry.Prefix}}_level(); if it is negative, this CPU cannot run the model
  *   4. fill ids, seq_start, seq_slot, out_row, rows, seqs, outs; call {{.Entry.Prefix}}_step(&ctx, 0, 1); read logits
  *
+ * A step can also choose the next token of each wanted row: give sampling, odds and chosen, and read chosen. odds may be logits, if these are not wanted
+ * afterwards; ids of the next step may be chosen of this one. All-zero parameters choose the largest logit.
+ *
  * With N threads, thread 0 calls {{.Entry.Prefix}}_step(&ctx, 0, N) and the others {{.Entry.Prefix}}_serve(&ctx, i, N) once, for i = 1 to N-1; they take part in
  * every step until ctx.stop is set and thread 0 calls {{.Entry.Prefix}}_step once more. The results do not depend on N.
  */
@@ -55,6 +58,14 @@ extern "C" {
 #define {{.P}}_OUT_OF_RANGE (-3) /* rows, seqs, outs, worker or workers */
 #define {{.P}}_NULL (-4)        /* a pointer that is needed */
 
+/* How one token is chosen. */
+struct {{.Entry.Prefix}}_sampling {
+	float temperature; /* what logits are divided by; 0: the largest one is chosen */
+	int32_t top_k;     /* only the k largest; 0: all */
+	float top_p;       /* only the most probable that together have this probability; 0 or 1: all */
+	float u;           /* a random number, from 0 to below 1 */
+};
+
 struct {{.Entry.Prefix}}_ctx {
 	{{.P}}_ALIGN64 uint32_t abi;  /* {{.P}}_ABI */
 	int32_t level;                /* {{.Entry.Prefix}}_level(), or the index of a lower level that the CPU has */
@@ -71,7 +82,10 @@ struct {{.Entry.Prefix}}_ctx {
 	uint64_t *trace;              /* null, or [phases + 1][threads] time stamps */
 	uint32_t spin;                /* rounds that a thread spins before it sleeps; 0 when there are more threads than cores */
 	uint32_t stop;                /* ends {{.Entry.Prefix}}_serve at the next step */
-	uint32_t reserved[2];
+	const struct {{.Entry.Prefix}}_sampling *sampling; /* [outs] */
+	int32_t *chosen;              /* [outs]: ids, -1 where logits are not finite. Null: the step chooses none, and sampling and odds are not needed */
+	float *odds;                  /* [outs][{{.P}}_LOGITS_STRIDE]: the sampler's; may be logits, which it then overwrites */
+	uint64_t reserved[6];
 	uint32_t arrived, pad1[15];   /* the barrier: zero once, then leave alone */
 	uint32_t generation, pad2[15];
 	uint32_t sleepers, pad3[15];
@@ -86,10 +100,10 @@ int32_t {{.Entry.Prefix}}_step(struct {{.Entry.Prefix}}_ctx *ctx, int32_t worker
 int32_t {{.Entry.Prefix}}_serve(struct {{.Entry.Prefix}}_ctx *ctx, int32_t worker, int32_t workers);
 
 #ifdef __cplusplus
-static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 320, "the ABI's layout");
+static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 384, "the ABI's layout");
 }
 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-_Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 320, "the ABI's layout");
+_Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 384, "the ABI's layout");
 #endif
 
 #endif

@@ -15,7 +15,8 @@ var gpuHeaderText = template.Must(template.New("header").Parse(`/*
  *   3. fill the struct: {{.P}}_ABI, device pointers, rows, seqs, outs, workers; arrived is 0
  *   4. cuLaunchCooperativeKernel({{.Entry.Prefix}}_step, blocks, 1, 1, threads, 1, 1, {{.P}}_SHARED_BYTES * (threads / {{.P}}_TEAM_THREADS), stream, {&ctx})
  *      with one block for each multiprocessor and {{.P}}_BLOCK_THREADS threads; the results do not depend on either
- *   5. read result and logits
+ *   5. read result and logits; or have the step choose tokens, by sampling, odds and chosen: then ids of the next step may be chosen of this one, in a
+ *      context of its own, and the launches follow each other without the host
  */
 #ifndef SSMC_{{.P}}_H
 #define SSMC_{{.P}}_H
@@ -43,6 +44,14 @@ var gpuHeaderText = template.Must(template.New("header").Parse(`/*
 #define {{.P}}_OUT_OF_RANGE (-3) /* rows, seqs, outs or workers */
 #define {{.P}}_NULL (-4)         /* a pointer that is needed */
 
+/* How one token is chosen. */
+struct {{.Entry.Prefix}}_sampling {
+	float temperature; /* what logits are divided by; 0: the largest one is chosen */
+	int32_t top_k;     /* only the k largest; 0: all */
+	float top_p;       /* only the most probable that together have this probability; 0 or 1: all */
+	float u;           /* a random number, from 0 to below 1 */
+};
+
 /* All pointers are the device's, 256-byte aligned. */
 struct {{.Entry.Prefix}}_ctx {
 	uint32_t abi;          /* {{.P}}_ABI */
@@ -59,15 +68,19 @@ struct {{.Entry.Prefix}}_ctx {
 	int64_t rows, seqs, outs; /* outs may be 0 */
 	uint64_t trace;        /* null, or uint64_t * [phases + 1][blocks]: nanoseconds */
 	uint32_t workers;      /* teams that team has room for: at least blocks * threads / {{.P}}_TEAM_THREADS */
-	uint32_t reserved[3];
+	uint32_t reserved;
+	uint64_t sampling;     /* const struct {{.Entry.Prefix}}_sampling * [outs] */
+	uint64_t chosen;       /* int32_t * [outs]: ids, -1 where logits are not finite. Null: the step chooses none, and sampling and odds are not needed */
+	uint64_t odds;         /* float * [outs][{{.P}}_LOGITS_STRIDE]: the sampler's; may be logits, which it then overwrites */
+	uint64_t reserved2[6];
 	uint32_t arrived;      /* the grid barrier: zero once, then leave alone */
 	uint32_t pad[15];
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 192, "the layout");
+static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 256, "the layout");
 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-_Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 192, "the layout");
+_Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 256, "the layout");
 #endif
 
 #endif

@@ -15,7 +15,7 @@ import (
 const (
 	Format     = "ssmc-artifact"
 	Version    = 1 // of the manifest
-	ABIVersion = 1 // of the object code; docs/abi.md
+	ABIVersion = 2 // of the object code; docs/abi.md
 )
 
 // Names of the files of an artefact.
@@ -44,8 +44,10 @@ type Manifest struct {
 	Cost         Cost          `json:"cost"`
 	States       []State       `json:"states"`
 	Phases       []Phase       `json:"phases"`
-	Sources      []Source      `json:"sources"`
-	Files        []Source      `json:"files"`
+	// Counters is where the code counts clamped values; empty unless it was compiled to.
+	Counters []Counter `json:"counters,omitempty"`
+	Sources  []Source  `json:"sources"`
+	Files    []Source  `json:"files"`
 }
 
 // Model is what the checkpoint's configuration says about its use.
@@ -71,7 +73,8 @@ type Target struct {
 type GPU struct {
 	SharedBytes  int64 `json:"shared_bytes"` // dynamic shared memory, for each team
 	TeamThreads  int64 `json:"team_threads"`
-	BlockThreads int64 `json:"block_threads"` // at most
+	BlockThreads int64 `json:"block_threads"`  // at most
+	Fast         bool  `json:"fast,omitempty"` // products of many rows of floats are of bf16, with sums in any order: not the CPU's bits
 }
 
 // Level is one set of CPU features in the object code, in the order of model_level's index.
@@ -139,9 +142,13 @@ func (s *State) Codes() bool { return s.DType == "I8" }
 type Phase struct {
 	Name        string   `json:"name"`
 	MinRows     int64    `json:"min_rows,omitempty"`     // skipped in a step with fewer tokens
+	MinChosen   int64    `json:"min_chosen,omitempty"`   // skipped in a step that chooses fewer tokens
 	WeightBytes int64    `json:"weight_bytes,omitempty"` // read once in a step
 	Notes       []string `json:"notes,omitempty"`        // what its kernels are about
 }
+
+// Runs says whether a step of so many tokens, which chooses so many, runs the phase.
+func (p *Phase) Runs(rows, chosen int64) bool { return rows >= p.MinRows && chosen >= p.MinChosen }
 
 // Source is a file and its checksum. It has no folder, so that the manifest is the same everywhere.
 type Source struct {
@@ -164,7 +171,7 @@ func (m *Manifest) File(name string) (Source, bool) {
 func (m *Manifest) StepWeightBytes() int64 {
 	n := int64(0)
 	for _, p := range m.Phases {
-		if p.MinRows <= 1 {
+		if p.Runs(1, 1) {
 			n += p.WeightBytes
 		}
 	}

@@ -13,6 +13,7 @@ func quantized() *Manifest {
 	m.Quantization = &Quantization{Scheme: "mine", Extends: []string{"w8a8"}, Rotations: "stream", Data: &CalibrationData{Samples: 2, Length: 3, Windows: "00"},
 		Values:  []StoredValue{{Name: "layers.0.ssm.u", Type: "i8", Scale: "tensor", Observe: "amax", Scales: []float32{0.1}}},
 		Weights: []StoredWeight{{Name: "head", Type: "i4", Scale: "group of 128", Method: "gptq"}}}
+	m.Quantization.Values = append(m.Quantization.Values, StoredValue{Name: "head.in", Type: "i8", Scale: PerToken, Observe: "none"})
 	m.States[0].DType, m.States[0].Offset = "I8", 65
 	return m
 }
@@ -38,6 +39,7 @@ func TestQuantizedManifest(t *testing.T) {
 		{func(q *Quantization) { q.Values[0].Scales[0] = float32(math.Inf(1)) }, "has the scale +Inf"},
 		{func(q *Quantization) { q.Values[0].Scales[0] = float32(math.NaN()) }, "has the scale NaN"},
 		{func(q *Quantization) { q.Values[0].Scales[0] = 0 }, "has the scale 0"},
+		{func(q *Quantization) { q.Values[1].Scales = []float32{1} }, `is stored as "i8" and has 1 scales`},
 		{func(q *Quantization) { q.Values[0].Scales = nil }, `is stored as "i8" and has 0 scales`},
 	} {
 		m := quantized()

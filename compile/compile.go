@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/calibrate"
@@ -36,10 +37,13 @@ type Options struct {
 	LLVM    int    // major version of llc; 0: any that will do
 	MaxRows int    // tokens in a step; 0: the kernels' default
 	MaxSeqs int    // sequences in a step; 0: the kernels' default
+	Fast    bool   // see kernel.Options; for GPUs
 	DryRun  bool   // end before anything is written
 	Scheme  string // of quantization: the name of one that comes with ssmc, or a file; empty: none
 	Calibration
-	Passes passes.Options
+	// CountSaturation makes object code that counts, for every value that is stored as codes, how many numbers it had to clamp.
+	CountSaturation bool
+	Passes          passes.Options
 	// Progress, which may be nil, is told what is being done, and how much of it. total is 0 for stages that have no measure.
 	Progress func(stage string, done, total int64)
 }
@@ -53,10 +57,16 @@ type Result struct {
 	Warnings []string
 }
 
+// ErrFast is the answer to Fast for a CPU: all of its products are exact or in one order.
+var ErrFast = errors.New("the fast path, products of bf16 with sums in any order, is there on GPUs alone\n  fix: leave --fast out, or name a GPU with --target")
+
 // Run compiles.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if _, err := Levels(o.Target); err != nil {
 		return nil, err
+	}
+	if o.Fast && !isGPU(o.Target) {
+		return nil, ErrFast
 	}
 	if o.Prefix == "" {
 		o.Prefix = "model"
@@ -108,7 +118,11 @@ func (c *compiler) run() error {
 		if err := c.quantize(); err != nil {
 			return err
 		}
+		if !slices.ContainsFunc(c.points, func(p passes.Point) bool { return p.Gram }) {
+			c.closeFloat() // else it would lie in memory while the quantized weights are packed
+		}
 	}
+	c.Passes.CountSaturation = c.CountSaturation
 	c.stage("fusing the graph", 0, 0)
 	if c.result.Report, err = passes.Run(c.result.Graph, c.Passes); err != nil || c.Passes.StopAfter != "" {
 		return err
@@ -133,7 +147,7 @@ func (c *compiler) run() error {
 }
 
 func (c *compiler) planKernels() error {
-	o := kernel.Options{Weights: c.Weights, MaxRows: c.MaxRows, MaxSeqs: c.MaxSeqs}
+	o := kernel.Options{Weights: c.Weights, MaxRows: c.MaxRows, MaxSeqs: c.MaxSeqs, Fast: c.Fast}
 	targets, err := targets(c.levels)
 	if err != nil {
 		return err

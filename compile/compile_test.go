@@ -98,7 +98,7 @@ func TestGPU(t *testing.T) {
 	if err := m.VerifyFiles(context.Background(), dir, nil); err != nil {
 		t.Error(err)
 	}
-	if g := m.Target.GPU; m.Target.Name != "ptx:sm_86" || m.Target.LLVM != "" || g == nil || g.TeamThreads != 32 || g.BlockThreads != 256 || g.SharedBytes == 0 {
+	if g := m.Target.GPU; m.Target.Name != "ptx:sm_86" || m.Target.LLVM != "" || g == nil || g.TeamThreads != 256 || g.BlockThreads != 256 || g.SharedBytes == 0 {
 		t.Errorf("target %+v, GPU %+v", m.Target, g)
 	}
 	for name, want := range map[string]string{

@@ -10,6 +10,7 @@ import (
 	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
+	"github.com/ssmc/ssmc/quant"
 )
 
 // manifest says all that is known before anything is written.
@@ -29,12 +30,13 @@ func (c *compiler) manifest() *artifact.Manifest {
 		Sizes: artifact.Sizes{WorkBytes: p.WorkBytes, TeamBytes: team, SlotBytes: p.SlotBytes, LogitsStride: p.LogitsStride,
 			MaxRows: p.MaxRows, MaxSeqs: p.MaxSeqs},
 		States: states(c.plan.States),
-		Phases: phases(c.plan),
+		Phases: phases(c.plan), Counters: counters(c.plan),
 	}
 	m.Quantization = c.quantized
 	m.Cost = cost(g, c.plan)
 	if isGPU(p.Target.Name) {
 		m.Sizes.TeamBytes, m.Target.GPU = gpuFacts(p)
+		m.Target.GPU.Fast = c.Fast
 	}
 	return m
 }
@@ -82,12 +84,26 @@ func states(layouts []kernel.StateLayout) []artifact.State {
 func phases(plan *kernel.Plan) []artifact.Phase {
 	var list []artifact.Phase
 	for i, p := range plan.Programs[0].Phases {
-		phase := artifact.Phase{Name: p.Name, MinRows: p.MinRows}
+		phase := artifact.Phase{Name: p.Name, MinRows: p.MinRows, MinChosen: p.MinChosen}
 		for l, launch := range p.Launches {
 			phase.WeightBytes += plan.Costs[i][l].WeightBytes
 			phase.Notes = append(phase.Notes, launch.Note)
 		}
 		list = append(list, phase)
+	}
+	return list
+}
+
+// gridNames are the manifest's words for what the blocks of a launch are of.
+var gridNames = map[spmd.GridBy]string{spmd.ByOne: artifact.CountAll, spmd.ByRowBlocks: artifact.CountRows, spmd.ByOutBlocks: artifact.CountOuts, spmd.BySeqs: artifact.CountSeqs}
+
+// counters describes where clamped values are counted.
+func counters(plan *kernel.Plan) []artifact.Counter {
+	var list []artifact.Counter
+	for _, c := range plan.Counters {
+		layer := layerOf(c.Name)
+		list = append(list, artifact.Counter{Tensor: quant.TensorName(quant.Role(c.Role), layer), Layer: max(layer, -1), Offset: c.Offset, Lanes: c.Lanes,
+			Panels: c.Grid.Panels, By: gridNames[c.Grid.By], Block: c.Grid.Block, Least: c.Grid.Least, Most: c.Grid.Most, Columns: c.Columns, PerOut: c.PerWantedRow})
 	}
 	return list
 }

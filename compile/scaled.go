@@ -73,7 +73,7 @@ func (s *Scaled) ScalesOf(scheme *quant.Scheme) (*passes.Scales, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(points) == 0 || s.Calibration == nil {
+	if !passes.NeedCalibration(points) || s.Calibration == nil {
 		return &passes.Scales{}, nil
 	}
 	scales, err := passes.NewScales(points, s.Calibration)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ssmc/ssmc/compile"
+	"github.com/ssmc/ssmc/internal/sample"
 	"github.com/ssmc/ssmc/runtime"
 )
 
@@ -58,6 +59,14 @@ func TestGenerate(t *testing.T) {
 				if strings.TrimSpace(string(got)) != want {
 					t.Errorf("C gives %swant %s", got, want)
 				}
+				sampling := exec.Command(program, arguments...)
+				sampling.Env = append(os.Environ(), "TEMPERATURE=1.5", "TOP_K=40", "TOP_P=0.9", "SEED=7")
+				if got, err = sampling.Output(); err != nil {
+					t.Fatal(err)
+				}
+				if want := sampledIDs(t, out, prompt, 24, sample.Params{Temperature: 1.5, TopK: 40, TopP: 0.9}, 7); strings.TrimSpace(string(got)) != want {
+					t.Errorf("sampling, C gives %swant %s", got, want)
+				}
 			})
 		}
 	}
@@ -81,6 +90,36 @@ func goIDs(t *testing.T, dir string, prompt []int32, n int) string {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return strings.Join(words, " ")
+}
+
+// sampledIDs chooses from the logits that the Go runtime gives, with the random numbers of C's lrand48.
+func sampledIDs(t *testing.T, dir string, ids []int32, n int, p sample.Params, seed uint64) string {
+	t.Helper()
+	m, err := runtime.Open(dir, runtime.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	slot, err := m.NewSlot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	var chooser sample.Chooser
+	x := seed<<16 + 0x330e
+	for range n {
+		x = (x*0x5deece66d + 0xb) & (1<<48 - 1)
+		p.U = float32(x>>17>>7) / (1 << 24)
+		err := m.Run(context.Background(), []runtime.Input{{Slot: slot, IDs: ids, Outs: []int{len(ids) - 1}}}, func(_, _ int, logits []float32) error {
+			ids = []int32{chooser.Choose(logits, p)}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		words = append(words, strconv.Itoa(int(ids[0])))
 	}
 	return strings.Join(words, " ")
 }

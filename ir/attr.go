@@ -15,6 +15,7 @@ type Attrs struct {
 
 	Inv       float32 // of a quantize: the reciprocal of the scale; 1 where there is none
 	Full      bool    // of a quantize: codes from -128, not -127
+	Count     bool    // of a quantize: the values that are clamped are counted
 	GroupSize int     // of a linear with scales: so many neighbours along K share one
 	Blocks    int     // of a hadamard: the last axis is Blocks * M * 2^K
 	M, K      int
@@ -70,6 +71,7 @@ const (
 	attrValue
 	attrInv
 	attrFull
+	attrCount
 	attrGroup
 	attrHadamard
 )

@@ -47,6 +47,9 @@ type Evaluator[F Float] struct {
 	// The data must not be kept.
 	Observe     func(name string, shape []int, data []F)
 	ObserveInts func(name string, shape []int, data []int64)
+	// Clamped, if set, is called behind each quantize that counts, with its result's name, how many values it made codes of and how many of them
+	// it had to clamp.
+	Clamped func(name string, seen, clamped int)
 
 	m     *Module
 	fixed map[*Value]*Tensor[F] // weights and what follows from them, as far as ops below or results read it

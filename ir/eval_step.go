@@ -136,6 +136,9 @@ func (s *step[F]) run(p planned) error {
 	if err != nil {
 		return err
 	}
+	if p.op.Attrs.Count && s.e.Clamped != nil {
+		s.e.Clamped(p.op.Result().Name, len(args[0].Data), clamped(&p.op.Attrs, args[0], args[1]))
+	}
 	for i, r := range p.op.Results {
 		s.values[r] = out[i]
 		if s.e.Observe != nil && out[i].Data != nil {

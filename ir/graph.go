@@ -33,6 +33,9 @@ type Weight struct {
 	// Bytes gives the elements, little-endian and row-major. It may be mapped memory: do not write to it, do not keep it.
 	// It is nil for a weight that came from text without data.
 	Bytes func() ([]byte, error)
+	// Rows gives the rows lo to hi-1 of a matrix that is computed from others row by row, without computing all of it; the slice is the caller's. It is
+	// nil for every other weight.
+	Rows func(lo, hi int) ([]float64, error)
 	// Release says that the pages may be dropped; it may be nil.
 	Release func()
 	// Literal asks the printer to write the data into the text. Tests use it for small tensors.

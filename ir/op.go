@@ -60,6 +60,7 @@ const (
 	OpLayerNorm
 	OpLinear
 	OpHadamard
+	OpRowScale
 
 	// Ops that see sequences.
 	OpConv
@@ -125,9 +126,9 @@ var ops = [numOps]opInfo{
 		eval: evaluator{evalConst[float32], evalConst[float64]}, doc: "the f32 number value, of rank 0"},
 	OpCast: {name: "cast", args: "x", attrs: attrTo, flags: flagElementwise, shape: shapeCast,
 		eval: evaluator{evalCast[float32], evalCast[float64]}, doc: "x as another element type; from and to integer types: nearest, ties to even, saturated"},
-	OpQuantize: {name: "quantize", args: "x inv?", attrs: attrInv | attrFull, flags: flagElementwise, shape: shapeQuantize,
+	OpQuantize: {name: "quantize", args: "x inv?", attrs: attrInv | attrFull | attrCount, flags: flagElementwise, shape: shapeQuantize,
 		eval: evaluator{evalQuantize[float32], evalQuantize[float64]},
-		doc:  "i8 codes: t = x * inv, clamped to [-127, 127] (with full: -128), NaN below, then the nearest integer, ties to even; inv is a number or broadcasts to x, 1 multiplies by nothing"},
+		doc:  "i8 codes: t = x * inv, clamped to [-127, 127] (with full: -128), NaN below, then the nearest integer, ties to even; inv is a number or broadcasts to x, 1 multiplies by nothing; with count, how many were clamped (t outside of the range, or NaN) is kept beside what the step computes"},
 
 	OpSlice: {name: "slice", args: "x", attrs: attrAxis | attrRange, shape: shapeSlice,
 		eval: evaluator{evalSlice[float32], evalSlice[float64]}, doc: "the elements lo to hi-1 of x along a constant axis"},
@@ -153,6 +154,10 @@ var ops = [numOps]opInfo{
 	OpHadamard: {name: "hadamard", args: "x signs?", attrs: attrHadamard, shape: shapeHadamard,
 		eval: evaluator{evalHadamard[float32], evalHadamard[float64]},
 		doc:  "H x over the last axis of blocks * m * 2^k elements, not divided by the root: stages (a + b, a - b) at stride 1, 2, ... 2^(k-1), then the rows of H_m from left to right (H_40 as two H_20 and one more stage); before it, elements whose sign is negative change theirs; transposed: with the transpose of H_m, signs last"},
+
+	OpRowScale: {name: "rowscale", args: "x", shape: shapeRowScale,
+		eval: evaluator{evalRowScale[float32], evalRowScale[float64]},
+		doc:  "the scale at which the largest |x| of each row (the last axis) is code 127: that over 127, or 1 where it is below 2^-60; elements that are no numbers do not count. The last axis of the result is 1"},
 
 	OpConv: {name: "conv", args: "x w b? win", results: "y win'", flags: flagSequences, shape: shapeConv,
 		eval: evaluator{evalConv[float32], evalConv[float64]},

@@ -26,6 +26,19 @@ func shapeQuantize(a *Attrs, args []*Value) ([]Type, error) {
 	return []Type{{I8, x.Shape}}, nil
 }
 
+func shapeRowScale(_ *Attrs, args []*Value) ([]Type, error) {
+	x := args[0].Type
+	if err := floats(args); err != nil {
+		return nil, err
+	}
+	if _, err := lastAxis(x); err != nil {
+		return nil, err
+	}
+	shape := append([]Dim(nil), x.Shape...)
+	shape[len(shape)-1] = 1
+	return []Type{{F32, shape}}, nil
+}
+
 func shapeLinear(a *Attrs, args []*Value) ([]Type, error) {
 	x, w, b, s := args[0].Type, args[1].Type, args[2], args[3]
 	k, err := lastAxis(x)

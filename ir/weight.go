@@ -49,6 +49,34 @@ func LoadWeight[F Float](w *Weight) (*Tensor[F], error) {
 	return x, nil
 }
 
+// LoadRows reads the rows lo to hi-1 of a floating-point matrix. Who has read enough calls the weight's Release, if it has one.
+func LoadRows(w *Weight, lo, hi int) ([]float64, error) {
+	if w.Rows != nil {
+		return w.Rows(lo, hi)
+	}
+	k := w.Len() / max(w.Shape[0], 1)
+	if w.Bytes == nil {
+		x, err := LoadWeight[float64](w)
+		if err != nil {
+			return nil, err
+		}
+		return x.Data[lo*k : hi*k], nil
+	}
+	raw, err := w.Bytes()
+	if err == nil && len(raw) != w.ByteLen() {
+		err = fmt.Errorf("%d bytes, want %d", len(raw), w.ByteLen())
+	}
+	x := make([]float64, (hi-lo)*k)
+	if err == nil {
+		size := w.DType.Size()
+		err = Decode(x, w.DType, raw[lo*k*size:hi*k*size])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("weight %q: %w", w.Name, err)
+	}
+	return x, nil
+}
+
 // seedTensor fills x from a hash of name: uniform numbers of variance about 1/K for matrices with rows of K, which keeps the values of a
 // random network near 1, and small integers.
 func seedTensor[F Float](x *Tensor[F], t DType, name string) {

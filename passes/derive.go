@@ -71,6 +71,73 @@ func changed(w *ir.Weight, word string, change func(x []float64) error) *ir.Weig
 	})
 }
 
+// changedRows is changed for a change of one row after the other: rows of the result can be had without the others, of a large table or head a
+// few at a time.
+func changedRows(w *ir.Weight, word string, change func(x []float64) error) *ir.Weight {
+	c := changed(w, word, change)
+	if len(w.Shape) != 2 {
+		return c
+	}
+	c.Rows = func(lo, hi int) ([]float64, error) {
+		x, err := ir.LoadRows(w, lo, hi)
+		if err == nil {
+			if err = change(x); err != nil {
+				err = fmt.Errorf("weight %q: %w", c.Name, err)
+			}
+		}
+		return x, err
+	}
+	drop := c.Release
+	c.Release = func() {
+		drop()
+		release(w)
+	}
+	return c
+}
+
+func release(w *ir.Weight) {
+	if w.Release != nil {
+		w.Release()
+	}
+}
+
+// rowsAtOnce is how many numbers of a matrix are widened at a time where its rows are worked on one after the other.
+const rowsAtOnce = 1 << 20
+
+// eachRows reads a matrix in float64, some rows at a time, and releases it.
+func eachRows(w *ir.Weight, visit func(x []float64, rows int) error) error {
+	defer release(w)
+	n := w.Shape[0]
+	step := max(1, rowsAtOnce/max(w.Shape[1], 1))
+	for lo := 0; lo < n; lo += step {
+		hi := min(lo+step, n)
+		x, err := ir.LoadRows(w, lo, hi)
+		if err == nil {
+			err = visit(x, hi-lo)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// narrowed is a weight rounded to t.
+func narrowed(name string, t ir.DType, w *ir.Weight) *ir.Weight {
+	if len(w.Shape) != 2 {
+		return floats(name, t, w.Shape, func() ([]float64, error) { return elements(w) })
+	}
+	return derived(name, t, w.Shape, func() ([]byte, error) {
+		raw := make([]byte, 0, w.Len()*t.Size())
+		err := eachRows(w, func(x []float64, _ int) error {
+			part, err := ir.Encode(t, x)
+			raw = append(raw, part...)
+			return err
+		})
+		return raw, err
+	})
+}
+
 // elements reads a weight in float64. The slice is the caller's.
 func elements(w *ir.Weight) ([]float64, error) {
 	x, err := ir.LoadWeight[float64](w)

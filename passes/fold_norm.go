@@ -38,7 +38,7 @@ func foldNorm(m *ir.Module, r *PassReport, o *Options) error {
 			}
 			if g != nil {
 				w := g.Weight
-				e.replace(l, 1, changed(l.Args[1].Weight, "folded", func(x []float64) error { return scaleColumns(x, w) }))
+				e.replace(l, 1, changedRows(l.Args[1].Weight, "folded", func(x []float64) error { return scaleColumns(x, w) }))
 			}
 		}
 		for i := range op.Args[1:] {

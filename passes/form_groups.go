@@ -1,6 +1,7 @@
 // Form-groups puts every op that is in no group yet into one.
 //
-// A map group is one pass over rows: elementwise ops before and behind at most one op that is not (a norm or another reduction of a row).
+// A map group is one pass over rows: elementwise ops before and behind at most one op that is not (a norm or another reduction of a row), and behind
+// that, codes with a scale for each row, whose largest element is one reduction more.
 // Each op joins the group of the only op that reads it, so that what a norm reads and does not share is computed where it is read, and
 // what follows the norm is computed where it is made. A gather of codes takes their widening and scaling with it; else gather, slice, permute, concat and reductions over other axes move whole rows or
 // columns about: each is a group of its own. A convolution that is in no epilogue takes what follows it, but not what comes before: it
@@ -52,9 +53,13 @@ func formGroup(gm *groupMaker, op *ir.Op, uses map[*ir.Value][]ir.Use, r *PassRe
 	g := &chain{uses: uses, ops: map[*ir.Op]bool{op: true}, rows: leading(op), end: op}
 	why := ""
 	switch {
+	case op.Code == ir.OpRowScale:
+		g.scaledCodes(op)
+		g.before()
 	case rowReduction(op):
 		g.before()
 		why = g.behind()
+		g.rowCodes()
 	case fluid(op):
 		g.before()
 	case op.Code == ir.OpConv, op.Code == ir.OpGather && op.Result().Type.DType.Integer():
@@ -104,6 +109,31 @@ func (c *chain) before() {
 				c.ops[a.Def] = true
 				grown = true
 			}
+		}
+	}
+}
+
+// rowCodes takes in what makes codes of the end under a scale for each row: the tile has the whole row.
+func (c *chain) rowCodes() {
+	for _, u := range c.uses[c.end.Result()] {
+		if u.Op != nil && u.Op.Code == ir.OpRowScale && u.Op.Group == nil && leading(u.Op) == c.rows {
+			c.ops[u.Op] = true
+			c.scaledCodes(u.Op)
+			return
+		}
+	}
+}
+
+// scaledCodes takes in the reciprocal of a row's scale, and the codes that are made with it of the same value.
+func (c *chain) scaledCodes(scale *ir.Op) {
+	x := scale.Args[0]
+	for _, u := range c.uses[scale.Result()] {
+		if u.Op == nil || u.Op.Code != ir.OpRecip || !c.fits(u.Op) {
+			continue
+		}
+		q, _ := only(u.Op.Result(), c.uses)
+		if q != nil && q.Code == ir.OpQuantize && q.Args[0] == x && c.fits(q) {
+			c.ops[u.Op], c.ops[q] = true, true
 		}
 	}
 }

@@ -55,7 +55,7 @@ func fluid(op *ir.Op) bool { return op.Code.Elementwise() || op.Code == ir.OpRes
 // rowReduction says whether op reduces rows over their last axis.
 func rowReduction(op *ir.Op) bool {
 	switch op.Code {
-	case ir.OpRMSNorm, ir.OpLayerNorm, ir.OpHadamard:
+	case ir.OpRMSNorm, ir.OpLayerNorm, ir.OpHadamard, ir.OpRowScale:
 		return true
 	case ir.OpReduce:
 		t := op.Args[0].Type
@@ -127,13 +127,14 @@ func checkGroup(g *ir.Group, ops []*ir.Op, uses map[*ir.Value][]ir.Use) error {
 	exits := 0
 	for _, op := range ops {
 		for _, v := range op.Results {
-			if readOutside(uses[v], g) && !(g.Kind == ir.GroupContract && op.Code == ir.OpQuantize && readOutside(uses[op.Args[0]], g)) {
+			if readOutside(uses[v], g) && !besideValue(g, op, uses) {
 				exits++
 			}
 		}
 		switch {
 		case op == anchor || fluid(op):
 		case g.Kind == ir.GroupContract && op.Code == ir.OpConv:
+		case g.Kind == ir.GroupMap && op.Code == ir.OpRowScale:
 		case g.Kind == ir.GroupScan && op.Code == ir.OpLinear:
 		default:
 			return fmt.Errorf("%s beside the anchor %s", opName(op), opName(anchor))
@@ -158,6 +159,26 @@ func readOutside(uses []ir.Use, g *ir.Group) bool {
 	return slices.ContainsFunc(uses, func(u ir.Use) bool {
 		return u.Op == nil && !u.Next || u.Op != nil && u.Op.Group != g
 	})
+}
+
+// besideValue says whether op makes codes, or the scales of rows, that leave a group beside the value that they are of.
+func besideValue(g *ir.Group, op *ir.Op, uses map[*ir.Value][]ir.Use) bool {
+	switch {
+	case g.Kind == ir.GroupMap && op.Code == ir.OpRowScale:
+		return true
+	case g.Kind == ir.GroupMap && op.Code == ir.OpQuantize:
+		return scaledByRow(op)
+	}
+	return g.Kind == ir.GroupContract && op.Code == ir.OpQuantize && readOutside(uses[op.Args[0]], g)
+}
+
+// scaledByRow says whether op makes codes under a scale for each row of the same value.
+func scaledByRow(op *ir.Op) bool {
+	if op.Args[1] == nil || op.Args[1].Def == nil || op.Args[1].Def.Code != ir.OpRecip {
+		return false
+	}
+	s := op.Args[1].Def.Args[0].Def
+	return s != nil && s.Code == ir.OpRowScale && s.Args[0] == op.Args[0]
 }
 
 // groupMaker gives groups their numbers, and ops their groups.

@@ -22,7 +22,7 @@ import (
 // quantize is the pass "quantize".
 func quantize(m *ir.Module, r *PassReport, o *Options) error {
 	f := m.Func
-	q := &quantizer{plan: newPlan(f, o.Scheme), r: r, scales: o.Scales, names: f.Names(),
+	q := &quantizer{plan: newPlan(f, o.Scheme), r: r, scales: o.Scales, count: o.CountSaturation, names: f.Names(),
 		coded: map[*ir.Value]*coded{}, eights: map[weightKey]*coder8{}, fours: map[weightKey]*coder4{}}
 	q.checkScales()
 	if err := q.err(); err != nil {
@@ -50,6 +50,7 @@ type quantizer struct {
 	*plan
 	r      *PassReport
 	scales *Scales
+	count  bool // every op that makes codes counts what it clamps
 	names  *ir.Names
 	out    []*ir.Op
 	at     *ir.Op // the op that is being rewritten: where new ones come from
@@ -63,14 +64,15 @@ type quantizer struct {
 type coded struct {
 	*stored
 	q     *ir.Value // the codes
-	scale []float32 // one, or one for each channel
+	scale []float32 // one, or one for each channel; nil: each row has its own
+	rows  *ir.Value // the scales of the rows
 	wide  *ir.Value // the codes widened and scaled, once something has asked for that
 }
 
 // checkScales looks at all scales that will be needed.
 func (q *quantizer) checkScales() {
 	for _, s := range q.order {
-		if s.codes {
+		if s.codes && !s.dynamic {
 			if _, err := q.scales.of(s); err != nil {
 				q.problem("%v", err)
 			}
@@ -160,12 +162,15 @@ func (q *quantizer) encode(s *stored) error {
 		}
 		return nil
 	}
+	if s.dynamic {
+		return q.encodeRows(s)
+	}
 	scale, err := q.scales.of(s)
 	if err != nil {
 		return err
 	}
 	args := []*ir.Value{s.v}
-	attrs := ir.Attrs{Full: s.spec.Range == quant.Full}
+	attrs := ir.Attrs{Full: s.spec.Range == quant.Full, Count: q.count}
 	switch h := rotatedSums(s.v); {
 	case len(scale) > 1:
 		inv := make([]float32, len(scale))
@@ -194,6 +199,25 @@ func (q *quantizer) encode(s *stored) error {
 	return nil
 }
 
+// encodeRows makes codes of a value under a scale that each row has for itself, found while running.
+func (q *quantizer) encodeRows(s *stored) error {
+	scale, err := q.emit(ir.OpRowScale, s.v.Name+".scale", ir.Attrs{}, s.v)
+	if err != nil {
+		return err
+	}
+	inv, err := q.emit(ir.OpRecip, s.v.Name+".inv", ir.Attrs{}, scale)
+	if err != nil {
+		return err
+	}
+	codes, err := q.emit(ir.OpQuantize, s.v.Name+".q", ir.Attrs{Full: s.spec.Range == quant.Full}, s.v, inv)
+	if err != nil {
+		return err
+	}
+	q.store(s, codes, nil)
+	q.coded[s.v].rows = scale
+	return nil
+}
+
 // store notes that a value has codes.
 func (q *quantizer) store(s *stored, codes *ir.Value, scale []float32) {
 	codes.Role = s.v.Role
@@ -202,7 +226,10 @@ func (q *quantizer) store(s *stored, codes *ir.Value, scale []float32) {
 	if s.note != "" {
 		note = ", " + s.note
 	}
-	if s.float {
+	switch {
+	case s.dynamic:
+		note += ", each row with its own scale"
+	case s.float:
 		note += ", the scan reads it before that"
 	}
 	q.r.Fired(q.at, "%s is stored as codes%s", place(s.v), note)
@@ -287,7 +314,7 @@ func (q *quantizer) storeFloats() {
 		if t != ir.F32 {
 			name += "." + t.String()
 		}
-		v.Weight = floats(name, t, w.Shape, func() ([]float64, error) { return elements(w) })
+		v.Weight = narrowed(name, t, w)
 		v.Type.DType, v.From = t, name
 	}
 }

@@ -21,6 +21,7 @@ type stored struct {
 	groups   int    // of channels that share a scale; 0: no groups, or all channels
 	note     string // what became of the granularity
 	float    bool   // readers that are no products read the value before it became codes
+	dynamic  bool   // each row has a scale of its own, found while running; then float, too
 }
 
 // tensor is the name under which a value's scale and statistics are kept.
@@ -80,10 +81,6 @@ func (p *plan) value(v *ir.Value) {
 		s.why = fmt.Sprintf("%s is not stored in %s here, but in f32", role, s.spec.Type)
 		return
 	}
-	if s.spec.Scale.Kind == quant.PerToken {
-		p.problem("%s: %s says scale: token, which is not done for this role\n  fix: a static scale, such as scale: tensor", place(v), s.spec.From)
-		return
-	}
 	products, linears := 0, 0
 	for _, u := range p.uses[v] {
 		if p.product(u) {
@@ -93,7 +90,12 @@ func (p *plan) value(v *ir.Value) {
 			}
 		}
 	}
-	s.float = role == quant.SSMU && s.spec.Scan == quant.F32
+	s.dynamic = s.spec.Scale.Kind == quant.PerToken
+	s.float = s.dynamic || role == quant.SSMU && s.spec.Scan == quant.F32
+	if s.dynamic && products > linears {
+		p.problem("%s: %s says scale: token, but a convolution reads it, whose window holds rows with other scales\n  fix: a static scale, such as scale: tensor, or {type: f32}", place(v), s.spec.From)
+		return
+	}
 	if products == 0 && (s.float || !readByScan(role)) {
 		s.why = "it feeds no integer product, and stays f32"
 		return
@@ -173,7 +175,7 @@ func (p *plan) isTied(w *ir.Value) bool {
 func (p *plan) granularity(s *stored, linear bool) {
 	n, kind := rowSize(s.v), s.spec.Scale.Kind
 	switch kind {
-	case quant.PerTensor:
+	case quant.PerTensor, quant.PerToken:
 		return
 	case quant.PerSSDGroup:
 		if s.groups = p.ssdGroups(s.v, s.layer); s.groups <= 1 {

@@ -17,7 +17,10 @@ func (q *quantizer) linear(op *ir.Op) error {
 	p := &product{y: y, bias: b}
 	what := "f32"
 	if in != nil {
-		x, p.in, what = in.q, in.scale[0], "codes"
+		x, what = in.q, "codes"
+		if p.rows = in.rows; p.rows == nil {
+			p.in = in.scale[0]
+		}
 	}
 	// Codes of the result are made of the accumulators themselves where these are codes' sums; a sum of floats becomes f32 first.
 	if s != nil && s.codes && !s.float && in != nil {
@@ -43,7 +46,8 @@ func (q *quantizer) linear(op *ir.Op) error {
 // product is the sums of a linear or a convolution and what they are to become.
 type product struct {
 	sum    *ir.Value                 // f32 or i32
-	in     float32                   // scale of the codes that were multiplied; 0: they were none
+	in     float32                   // scale of the codes that were multiplied; 0: they were none, or have one a row
+	rows   *ir.Value                 // that of each row; nil: they have none of their own
 	scales func() ([]float32, error) // of each channel of the weight, or one; nil: they are in the sums already
 	bias   *ir.Value
 	y      *ir.Value // what it becomes in f32
@@ -64,6 +68,13 @@ func (q *quantizer) finish(p *product, s *stored) error {
 	if err != nil {
 		return err
 	}
+	if p.rows != nil {
+		if m == nil { // what was summed in groups is f32 already
+			m = p.rows
+		} else if x, err = q.emit(ir.OpMul, p.y.Name+".rows", ir.Attrs{}, x, p.rows); err != nil {
+			return err
+		}
+	}
 	code, args := ir.OpMul, []*ir.Value{x, m}
 	switch {
 	case m == nil && p.bias == nil:
@@ -82,7 +93,7 @@ func (q *quantizer) finish(p *product, s *stored) error {
 	if err != nil {
 		return err
 	}
-	codes, err := q.emit(ir.OpQuantize, p.y.Name+".q", ir.Attrs{Full: p.full}, t)
+	codes, err := q.emit(ir.OpQuantize, p.y.Name+".q", ir.Attrs{Full: p.full, Count: q.count}, t)
 	if err != nil {
 		return err
 	}

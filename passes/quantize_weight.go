@@ -41,6 +41,9 @@ type coder8 struct {
 
 // codes computes the codes of this weight.
 func (c *coder8) codes() ([]byte, error) {
+	if c.perRow && c.expand == nil && len(c.parts[0].Shape) == 2 {
+		return c.rowCodes()
+	}
 	var q *quant.Weights8
 	first := 0
 	if c.expand != nil {
@@ -60,7 +63,11 @@ func (c *coder8) codes() ([]byte, error) {
 			if i == c.mine {
 				first = len(all)
 			}
-			all = append(all, x...)
+			if len(c.parts) == 1 {
+				all = x
+			} else {
+				all = append(all, x...)
+			}
 			rows += p.Shape[0]
 		}
 		var err error
@@ -75,6 +82,30 @@ func (c *coder8) codes() ([]byte, error) {
 	for i := range raw {
 		raw[i] = byte(q.Codes[first+i])
 	}
+	return raw, nil
+}
+
+// rowCodes computes codes that have a scale for each row, some rows at a time.
+func (c *coder8) rowCodes() ([]byte, error) {
+	w := c.parts[0]
+	raw, scales := make([]byte, 0, w.Len()), make([]float32, 0, w.Shape[0])
+	err := eachRows(w, func(x []float64, rows int) error {
+		q, err := quant.QuantizeWeight(x, rows, true, c.spread)
+		if err != nil {
+			return fmt.Errorf("weight %q: %w", w.Name, err)
+		}
+		for _, code := range q.Codes {
+			raw = append(raw, byte(code))
+		}
+		scales = append(scales, q.Scales...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.known = scales
+	c.mu.Unlock()
 	return raw, nil
 }
 
@@ -213,25 +244,42 @@ func (q *quantizer) gramReader(op *ir.Op) *ir.Value {
 	return nil
 }
 
-// quantize chooses the codes.
-func (c *coder4) quantize() (*quant.Weights4, error) {
-	x, err := elements(c.w)
-	if err != nil {
-		return nil, err
-	}
-	var q *quant.Weights4
+// quantize chooses the codes: all at once by GPTQ, whose columns depend on each other, some rows at a time to nearest.
+func (c *coder4) quantize() (q *quant.Weights4, err error) {
 	if c.gram == nil {
-		q, err = quant.QuantizeWeight4(x, c.w.Shape[0], c.group)
+		q, err = c.nearest()
 	} else {
-		var g *quant.Gram
-		if g, err = c.gram(); err == nil {
-			q, err = quant.GPTQ(x, c.w.Shape[0], g, c.group, c.damp)
-		}
+		q, err = c.gptq()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("weight %q: %w", c.w.Name, err)
 	}
 	return q, nil
+}
+
+func (c *coder4) nearest() (*quant.Weights4, error) {
+	all := &quant.Weights4{K: c.w.Shape[1], Group: c.group}
+	err := eachRows(c.w, func(x []float64, rows int) error {
+		q, err := quant.QuantizeWeight4(x, rows, c.group)
+		if err == nil {
+			all.Rows += rows
+			all.Codes, all.Scales = append(all.Codes, q.Codes...), append(all.Scales, q.Scales...)
+		}
+		return err
+	})
+	return all, err
+}
+
+func (c *coder4) gptq() (*quant.Weights4, error) {
+	x, err := elements(c.w)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.gram()
+	if err != nil {
+		return nil, err
+	}
+	return quant.GPTQ(x, c.w.Shape[0], g, c.group, c.damp)
 }
 
 // codes computes the codes, two to a byte.

@@ -44,7 +44,7 @@ func rotateHadamard(m *ir.Module, r *PassReport, o *Options) error {
 		}
 		for _, u := range e.uses[y] {
 			u.Op.Args[0] = rotated
-			e.replace(u.Op, 1, changed(u.Op.Args[1].Weight, "rotated", h.FoldInput))
+			e.replace(u.Op, 1, changedRows(u.Op.Args[1].Weight, "rotated", h.FoldInput))
 		}
 		rotated.Role, y.Role = y.Role, ""
 		r.Fired(op, "rotated by %s", h)

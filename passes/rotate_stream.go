@@ -183,7 +183,7 @@ func (s *stream) norm(op *ir.Op) {
 func (s *stream) rotateAll() error {
 	for _, op := range s.readers {
 		untie(s.weightEditor, op, s.r)
-		s.replace(op, 1, changed(op.Args[1].Weight, "rotated", s.h.FoldInput))
+		s.replace(op, 1, changedRows(op.Args[1].Weight, "rotated", s.h.FoldInput))
 	}
 	for _, op := range s.writers {
 		cols := op.Args[1].Weight.Shape[1]
@@ -193,11 +193,11 @@ func (s *stream) rotateAll() error {
 		}
 	}
 	for _, op := range s.added {
-		s.replace(op, 1, changed(op.Args[1].Weight, "rotated", s.h.FoldInput))
+		s.replace(op, 1, changedRows(op.Args[1].Weight, "rotated", s.h.FoldInput))
 	}
 	for _, op := range s.tables {
 		if len(s.tied) == 0 {
-			s.replace(op, 0, changed(op.Args[0].Weight, "rotated", s.h.FoldInput))
+			s.replace(op, 0, changedRows(op.Args[0].Weight, "rotated", s.h.FoldInput))
 		} else if err := s.rotateRows(op); err != nil {
 			return err
 		}

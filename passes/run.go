@@ -28,6 +28,8 @@ type Options struct {
 	Scheme *quant.Scheme
 	Scales *Scales
 
+	CountSaturation bool // what codes are made of at run time is counted where it has to be clamped
+
 	Check bool   // evaluate and shuffle around each pass; also set by the environment variable SSMC_CHECK=1
 	Seed  uint64 // of the checked mode's inputs and shuffles
 

@@ -33,7 +33,8 @@ type Point struct {
 	Channels int
 	Keep     quant.Keep      // what statistics the scheme needs of it
 	Spec     quant.Value     // how the scheme stores it: observer, granularity, sharing
-	Scales   int             // how many scales it gets: 1, or one for each channel
+	Scales   int             // how many scales it gets: 1, or one for each channel; 0: none, or each row has its own
+	Dynamic  bool            // each row has its own
 	Groups   int             // of equal groups of channels that share a scale; 0: none
 	Cells    *quant.Clusters // the heads and channels of which groups will share a scale, in no order yet; nil: none
 	Smooth   bool            // the scheme smooths it
@@ -67,12 +68,18 @@ func Points(m *ir.Module, s *quant.Scheme) ([]Point, error) {
 		if o := s.spec.Observe; o.Kind == quant.EMAPercentile {
 			pt.Keep.Moving = []quant.Moving{{Alpha: o.Alpha, Sigma: o.Sigma}}
 		}
-		if !s.codes {
+		if !s.codes || s.dynamic {
 			pt.Scales = 0
 		}
+		pt.Dynamic = s.codes && s.dynamic
 		points = append(points, pt)
 	}
 	return points, nil
+}
+
+// NeedCalibration says whether anything about these values must be known before the scheme can be used.
+func NeedCalibration(points []Point) bool {
+	return slices.ContainsFunc(points, func(p Point) bool { return p.Scales > 0 || p.Smooth || p.Gram })
 }
 
 // err is everything that was found wrong.
@@ -101,7 +108,7 @@ func NewScales(points []Point, c *quant.Calibration) (*Scales, error) {
 	var problems []string
 	for i := range points {
 		pt := &points[i]
-		if pt.Scales == 0 {
+		if pt.Scales == 0 && !pt.Smooth {
 			continue
 		}
 		if err := pt.scales(points, c, s); err != nil {
@@ -125,6 +132,9 @@ func (pt *Point) scales(points []Point, c *quant.Calibration, into *Scales) erro
 	}
 	if pt.Smooth {
 		into.Most[pt.Tensor] = stats.ChannelMax()
+	}
+	if pt.Scales == 0 {
+		return nil
 	}
 	var scales []float32
 	switch {

@@ -17,7 +17,7 @@ import (
 var tinyModels = []string{"mamba-tiny", "mamba2-groups", "falcon-mamba-tiny"}
 
 // leastSQNR is what the codes of random weights must reach, in dB. Random weights suffer more than trained ones do.
-var leastSQNR = map[string]float64{"naive-w8a8": 7, "quamba-w8a8": 14, "quamba2-w4a16": 1.5, "quamba2-w4a8": 1.5, "smooth-w8a8": 8, "w8a16": 24, "w8a8": 16}
+var leastSQNR = map[string]float64{"naive-w8a8": 7, "quamba-w8a8": 14, "quamba2-w4a16": 1.5, "quamba2-w4a8": 1.5, "smooth-w8a8": 8, "w8a16": 24, "w8a8": 16, "w8a8-token": 22}
 
 func loadScheme(t *testing.T, name string) *quant.Scheme {
 	t.Helper()

@@ -198,6 +198,9 @@ func (v Value) with(e *Entry, r valueRole) (Value, string) {
 			v.Scale, v.Observe = *e.Scale, Observer{}
 			if v.Scale.Kind == PerToken {
 				v.Observe.Kind = NoObserver
+				if r.role == SSMU {
+					v.Scan = F32
+				}
 			}
 		}
 	}
@@ -218,6 +221,9 @@ func (v Value) with(e *Entry, r valueRole) (Value, string) {
 			return v, "scan is for ssm.u"
 		}
 		v.Scan = *e.Scan
+	}
+	if r.role == SSMU && v.Scale.Kind == PerToken && v.Scan != F32 {
+		return v, fmt.Sprintf("scan: %s needs one scale for all rows, not scale: token", v.Scan)
 	}
 	if e.Range != nil {
 		v.Range = *e.Range

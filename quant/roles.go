@@ -70,7 +70,7 @@ var valueRoles = [...]valueRole{
 	{role: SSMX, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerChannel, PerCell}},
 	{role: SSMZ, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerChannel}},
 	{role: ConvWindow, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerChannel, PerCell}, named: true},
-	{role: SSMU, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerCell}},
+	{role: SSMU, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerToken, PerCell}},
 	{role: SSMDtIn, types: anyFloatOrI8, scales: perTensor},
 	{role: SSMB, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerSSDGroup}},
 	{role: SSMC, types: anyFloatOrI8, scales: []GranularityKind{PerTensor, PerSSDGroup}},

@@ -27,7 +27,10 @@ type stepContext struct {
 	trace      uintptr
 	spin       uint32
 	stop       uint32
-	_          [8]byte
+	sampling   uintptr
+	chosen     uintptr // 0: no token is chosen
+	odds       uintptr
+	_          [48]byte
 	arrived    uint32
 	_          [60]byte
 	generation uint32
@@ -38,10 +41,12 @@ type stepContext struct {
 
 // The layout is the ABI's: these do not compile if it is not.
 var (
-	_ [320 - unsafe.Sizeof(stepContext{})]byte
-	_ [unsafe.Sizeof(stepContext{}) - 320]byte
-	_ [128 - unsafe.Offsetof(stepContext{}.arrived)]byte
-	_ [unsafe.Offsetof(stepContext{}.arrived) - 128]byte
+	_ [384 - unsafe.Sizeof(stepContext{})]byte
+	_ [unsafe.Sizeof(stepContext{}) - 384]byte
+	_ [192 - unsafe.Offsetof(stepContext{}.arrived)]byte
+	_ [unsafe.Offsetof(stepContext{}.arrived) - 192]byte
+	_ [120 - unsafe.Offsetof(stepContext{}.sampling)]byte
+	_ [unsafe.Offsetof(stepContext{}.sampling) - 120]byte
 )
 
 // memory is an anonymous mapping: zeroed, 64-byte aligned, outside of Go's heap, and without a page of real memory until it is touched.

@@ -29,6 +29,7 @@ type cpuEngine struct {
 type areas struct {
 	ctx, work, team, logits        area
 	ids, seqStart, seqSlot, outRow area
+	sampling, chosen               area
 	lists                          // the same, as Go sees them
 }
 
@@ -64,6 +65,7 @@ func (c *cpuEngine) open(dir string, o Options) (level string, err error) {
 		abi: artifact.ABIVersion, level: int32(index), weights: data,
 		work: c.areas.work.address(), team: c.areas.team.address(), logits: c.areas.logits.address(),
 		ids: c.areas.ids.address(), seqStart: c.areas.seqStart.address(), seqSlot: c.areas.seqSlot.address(), outRow: c.areas.outRow.address(),
+		sampling: c.areas.sampling.address(), odds: c.areas.logits.address(), // who has a token chosen wants no logits
 		spin: spinRounds(c.threads),
 	}
 	return levels[index].Name, nil
@@ -104,6 +106,8 @@ func (c *cpuEngine) mapAreas(flush bool) error {
 		{&a.seqStart, "sequences", (s.MaxSeqs + 1) * 4},
 		{&a.seqSlot, "sequences", s.MaxSeqs * 4},
 		{&a.outRow, "output rows", s.MaxRows * 4},
+		{&a.sampling, "parameters of sampling", s.MaxRows * samplingBytes},
+		{&a.chosen, "chosen tokens", s.MaxRows * 4},
 	} {
 		var err error
 		*area.to, err = mapArea(area.what, area.n, flush)
@@ -113,15 +117,18 @@ func (c *cpuEngine) mapAreas(flush bool) error {
 		return err
 	}
 	c.ctx = (*stepContext)(unsafe.Pointer(unsafe.SliceData(a.ctx.memory)))
-	a.lists = lists{a.ids.int32s(), a.seqStart.int32s(), a.seqSlot.int32s(), a.outRow.int32s()}
+	a.lists = lists{a.ids.int32s(), a.seqStart.int32s(), a.seqSlot.int32s(), a.outRow.int32s(), a.sampling.int32s(), a.chosen.int32s()}
 	return nil
 }
 
 func (c *cpuEngine) lists() *lists { return &c.areas.lists }
 
-func (c *cpuEngine) step(rows, seqs, outs int) error {
+func (c *cpuEngine) step(rows, seqs, outs int, choose bool) error {
 	c.ctx.rows, c.ctx.seqs, c.ctx.outs = int64(rows), int64(seqs), int64(outs)
-	c.ctx.state = c.slots.address()
+	c.ctx.state, c.ctx.chosen = c.slots.address(), 0
+	if choose {
+		c.ctx.chosen = c.areas.chosen.address()
+	}
 	return c.callStep()
 }
 
@@ -202,7 +209,7 @@ func (c *cpuEngine) deviceBytes() int64 { return 0 }
 func (c *cpuEngine) close() error {
 	c.stopWorkers()
 	a := &c.areas
-	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow} {
+	for _, area := range []area{a.ctx, a.work, a.team, a.logits, a.ids, a.seqStart, a.seqSlot, a.outRow, a.sampling, a.chosen} {
 		area.free()
 	}
 	c.slots.free()

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"unsafe"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/internal/sample"
 )
 
 // engine runs the steps of a model and holds what they work on. There are two: object code on this machine's cores (cpu.go), and a module on a GPU (gpu.go).
@@ -14,8 +16,8 @@ import (
 type engine interface {
 	// lists is where the next step's inputs are put.
 	lists() *lists
-	// step runs one step on them.
-	step(rows, seqs, outs int) error
+	// step runs one step on them. With choose it chooses the token behind each wanted row: the lists have it then, and there are no logits.
+	step(rows, seqs, outs int, choose bool) error
 	// logits is a row of the last step's outputs. It holds until the next call.
 	logits(out int) ([]float32, error)
 	// left is the work memory as the last step has left it.
@@ -47,8 +49,11 @@ type yardsticks struct {
 	peakOf          string  // what the operations are
 }
 
-// lists are a step's inputs, as docs/abi.md has them, with room for the largest step.
-type lists struct{ ids, seqStart, seqSlot, outRow []int32 }
+// lists are a step's inputs, as docs/abi.md has them, with room for the largest step, and what it chose.
+type lists struct{ ids, seqStart, seqSlot, outRow, sampling, chosen []int32 }
+
+// samplingBytes is what how one token is chosen takes.
+const samplingBytes = int64(unsafe.Sizeof(sample.Params{}))
 
 // openWeights opens the weights file and gives where its data begins. The header is only as long as the two numbers say: the packed tensors are the
 // code's business, not ours.

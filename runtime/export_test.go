@@ -8,52 +8,96 @@ func Flush(o Options) Options {
 	return o
 }
 
-// Queue takes tokens into a slot of a model on a GPU by launches that are all queued before one is waited for, each with a frame of its own and its token in
-// memory of the device. It gives the logits of each.
-func Queue(m *Model, slot *Slot, ids []int32) (all [][]float32, err error) {
-	g := m.engine.(*gpuEngine)
-	frames := make([]frame, len(ids))
-	err = g.c.Do(func() error {
-		list, err := g.alloc("tokens", int64(4*len(ids)))
-		if err != nil {
-			return err
-		}
-		err = g.copyIn(list, int64(4*len(ids)), func(b []byte, _ int64) error {
-			for i, id := range ids {
-				order.PutUint32(b[4*i:], uint32(id))
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for i := range frames {
-			f := &frames[i]
+// Queue is Alone on a GPU: launches that are all queued before one is waited for, each with a frame of its own.
+func (m *Model) Queue(slots []*Slot, first []int32, how []Sampling, steps int) ([][]int32, error) {
+	g, n := m.engine.(*gpuEngine), len(slots)
+	frames := make([]frame, steps)
+	err := g.c.Do(func() error {
+		for step := range frames {
+			f := &frames[step]
 			f.layout(m.Manifest.Sizes)
 			if err := g.reserveFrame(f); err != nil {
 				return err
 			}
-			f.seqStart[1], f.seqSlot[0] = 1, int32(slot.index)
-			g.fill(f, 1, 1, 1)
-			f.ctx.ids = uint64(list) + uint64(4*i)
+			for i, s := range slots {
+				f.seqStart[i], f.seqStart[i+1], f.seqSlot[i], f.outRow[i], f.ids[i] = int32(i), int32(i+1), int32(s.index), int32(i), first[i]
+				words := how[i].params(s.tokens + int64(step) + 1).Words()
+				copy(f.sampling[4*i:], words[:])
+			}
+			g.fill(f, n, n, n, true)
+			if step > 0 {
+				f.ctx.ids = frames[step-1].ctx.chosen
+			}
 			if err := g.push(f); err != nil {
+				return err
+			}
+		}
+		for i := range frames {
+			f := &frames[i]
+			if err := g.c.ToHost(f.host[f.chosenAt:f.logitsAt], f.device+cuda.CUdeviceptr(f.chosenAt)); err != nil {
 				return err
 			}
 		}
 		return g.c.Wait("the queue")
 	})
-	for i := range frames {
-		if err != nil {
-			break
-		}
-		row := make([]byte, frames[i].rowBytes)
-		err = g.c.Do(func() error { return g.copyOut(row, frames[i].device+cuda.CUdeviceptr(frames[i].logitsAt)) })
-		all = append(all, memory(row).floats()[:m.Manifest.Model.Vocab])
+	if err != nil {
+		return nil, err
 	}
-	for i := range frames {
-		if err == nil {
-			err = g.c.Do(func() error { return g.c.FreeHost(frames[i].host) })
+	out := make([][]int32, n)
+	for i, s := range slots {
+		s.tokens += int64(steps)
+		for _, f := range frames {
+			out[i] = append(out[i], f.chosen[i])
 		}
 	}
-	return all, err
+	return out, g.c.Do(func() error {
+		for _, f := range frames {
+			if err := g.c.FreeHost(f.host); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Alone takes steps of one token of each slot. Each is fed what the last one chose where that lies: between the steps only pointers move.
+func (m *Model) Alone(slots []*Slot, first []int32, how []Sampling, steps int) ([][]int32, error) {
+	n := len(slots)
+	sampling, err := mapMemory("sampling", int64(16*n*steps))
+	if err != nil {
+		return nil, err
+	}
+	defer sampling.free()
+	chosen, err := mapMemory("chosen", int64(4*n*steps))
+	if err != nil {
+		return nil, err
+	}
+	defer chosen.free()
+	e := m.engine.(*cpuEngine)
+	a, c := &e.areas, e.ctx
+	ids := c.ids
+	defer func() { c.ids, c.sampling, c.chosen = ids, a.sampling.address(), 0 }()
+	for i, s := range slots {
+		a.lists.seqStart[i], a.lists.seqStart[i+1], a.lists.seqSlot[i], a.lists.outRow[i], a.lists.ids[i] = int32(i), int32(i+1), int32(s.index), int32(i), first[i]
+		for step := range steps {
+			words := how[i].params(s.tokens + int64(step) + 1).Words()
+			copy(sampling.int32s()[4*(step*n+i):], words[:])
+		}
+	}
+	c.rows, c.seqs, c.outs, c.state = int64(n), int64(n), int64(n), e.slots.address()
+	for step := range steps {
+		c.sampling, c.chosen = sampling.address()+uintptr(16*n*step), chosen.address()+uintptr(4*n*step)
+		if err := e.callStep(); err != nil {
+			return nil, err
+		}
+		c.ids = c.chosen
+	}
+	out := make([][]int32, n)
+	for i, s := range slots {
+		s.tokens += int64(steps)
+		for step := range steps {
+			out[i] = append(out[i], chosen.int32s()[step*n+i])
+		}
+	}
+	return out, nil
 }

@@ -39,18 +39,13 @@ func (m *Model) Generate(ctx context.Context, slot *Slot, prompt []int32, g Gene
 	if g.Tokens <= 0 {
 		return nil, m.Run(ctx, []Input{{Slot: slot, IDs: prompt}}, nil)
 	}
-	sampler := &Sampler{Sampling: g.Sampling}
 	ids := prompt
 	for range g.Tokens {
-		var next int32
-		last := Input{Slot: slot, IDs: ids, Outs: []int{len(ids) - 1}}
-		err := m.Run(ctx, []Input{last}, func(_, _ int, logits []float32) (err error) {
-			next, err = sampler.Next(logits, slot.tokens)
-			return err
-		})
+		chosen, err := m.Next(ctx, []Input{{Slot: slot, IDs: ids}}, []Sampling{g.Sampling})
 		if err != nil {
 			return nil, err
 		}
+		next := chosen[0]
 		ids = []int32{next}
 		if slices.Contains(g.Stop, next) {
 			break

@@ -197,14 +197,17 @@ func (g *gpuEngine) upload() error {
 func (g *gpuEngine) lists() *lists { return &g.frame.lists }
 
 // step queues one step, and waits for it and its first logits.
-func (g *gpuEngine) step(rows, seqs, outs int) error {
+func (g *gpuEngine) step(rows, seqs, outs int, choose bool) error {
 	return g.c.Do(func() error {
 		f := &g.frame
-		if err := g.enqueue(f, rows, seqs, outs); err != nil {
+		if err := g.enqueue(f, rows, seqs, outs, choose); err != nil {
 			return err
 		}
 		g.outs, g.fetched = outs, 0
-		n := f.logitsAt + f.rowBytes*int64(min(outs, f.rows))
+		n := f.logitsAt
+		if !choose {
+			n += f.rowBytes * int64(min(outs, f.rows))
+		}
 		if err := g.c.ToHost(f.host[f.ctxAt:n], f.device+cuda.CUdeviceptr(f.ctxAt)); err != nil {
 			return err
 		}
@@ -220,18 +223,22 @@ func (g *gpuEngine) step(rows, seqs, outs int) error {
 }
 
 // enqueue queues a launch on what the frame's lists say.
-func (g *gpuEngine) enqueue(f *frame, rows, seqs, outs int) error {
-	g.fill(f, rows, seqs, outs)
+func (g *gpuEngine) enqueue(f *frame, rows, seqs, outs int, choose bool) error {
+	g.fill(f, rows, seqs, outs, choose)
 	return g.push(f)
 }
 
 // fill writes a frame's context. It belongs to one launch.
-func (g *gpuEngine) fill(f *frame, rows, seqs, outs int) {
+func (g *gpuEngine) fill(f *frame, rows, seqs, outs int, choose bool) {
 	at := func(off int64) uint64 { return uint64(f.device) + uint64(off) }
 	*f.ctx = gpuContext{
 		abi: artifact.ABIVersion, result: notRun, weights: uint64(g.weights), work: uint64(g.work), team: uint64(g.team), state: uint64(g.states),
 		ids: at(0), seqStart: at(f.seqStartAt), seqSlot: at(f.seqSlotAt), outRow: at(f.outRowAt), logits: at(f.logitsAt),
 		rows: int64(rows), seqs: int64(seqs), outs: int64(outs), workers: uint32(g.teamsAll),
+		sampling: at(f.samplingAt), odds: at(f.logitsAt), // who has a token chosen wants no logits
+	}
+	if choose {
+		f.ctx.chosen = at(f.chosenAt)
 	}
 	if g.tracing {
 		f.ctx.trace = uint64(g.stamped)
@@ -241,7 +248,7 @@ func (g *gpuEngine) fill(f *frame, rows, seqs, outs int) {
 // push queues the copy of a frame and its launch. Launches run in the order in which they are queued, so several may be on their way, each with a frame of its own, whose
 // pinned memory must stay as it is until its launch has begun; a context's ids may be memory of the device that an earlier launch writes.
 func (g *gpuEngine) push(f *frame) error {
-	if err := g.c.ToDevice(f.device, f.host[:f.logitsAt]); err != nil {
+	if err := g.c.ToDevice(f.device, f.host[:f.chosenAt]); err != nil {
 		return err
 	}
 	return g.kernel.Launch(uint64(f.device) + uint64(f.ctxAt))

@@ -15,7 +15,9 @@ type gpuContext struct {
 	rows, seqs, outs                                                   int64
 	trace                                                              uint64
 	workers                                                            uint32
-	_                                                                  [12]byte
+	_                                                                  uint32
+	sampling, chosen, odds                                             uint64 // chosen 0: no token is chosen
+	_                                                                  [48]byte
 	arrived                                                            uint32
 	_                                                                  [60]byte
 }
@@ -25,13 +27,13 @@ const notRun = -1 << 30
 
 // The layout is the ABI's: these do not compile if it is not.
 var (
-	_ [192 - unsafe.Sizeof(gpuContext{})]byte
-	_ [unsafe.Sizeof(gpuContext{}) - 192]byte
-	_ [128 - unsafe.Offsetof(gpuContext{}.arrived)]byte
-	_ [unsafe.Offsetof(gpuContext{}.arrived) - 128]byte
+	_ [256 - unsafe.Sizeof(gpuContext{})]byte
+	_ [unsafe.Sizeof(gpuContext{}) - 256]byte
+	_ [192 - unsafe.Offsetof(gpuContext{}.arrived)]byte
+	_ [unsafe.Offsetof(gpuContext{}.arrived) - 192]byte
 )
 
-// frame is what one launch is given and what it leaves: the lists, the context, the logits. It is one piece of device memory, and pinned memory of the same
+// frame is what one launch is given and what it leaves: the lists, the context, the chosen tokens, the logits. It is one piece of device memory, and pinned memory of the same
 // layout, which has fewer rows of logits. So everything goes there in one copy, and the result and the first logits come back in one.
 type frame struct {
 	lists
@@ -39,10 +41,10 @@ type frame struct {
 	host   []byte
 	device cuda.CUdeviceptr
 
-	seqStartAt, seqSlotAt, outRowAt, ctxAt, logitsAt int64 // ids are at 0
-	rowBytes                                         int64
-	rows                                             int   // of logits in pinned memory
-	bytes, hostBytes                                 int64 // in all
+	seqStartAt, seqSlotAt, outRowAt, samplingAt, ctxAt, chosenAt, logitsAt int64 // ids are at 0
+	rowBytes                                                               int64
+	rows                                                                   int   // of logits in pinned memory
+	bytes, hostBytes                                                       int64 // in all
 }
 
 // logitsBytes is about how much pinned memory logits get: some of the largest steps' rows are fetched in several copies.
@@ -63,7 +65,9 @@ func (f *frame) layout(s artifact.Sizes) {
 	}
 	next(4 * s.MaxRows)
 	f.seqStartAt, f.seqSlotAt, f.outRowAt = next(4*(s.MaxSeqs+1)), next(4*s.MaxSeqs), next(4*s.MaxRows)
+	f.samplingAt = next(samplingBytes * s.MaxRows)
 	f.ctxAt = next(int64(unsafe.Sizeof(gpuContext{})))
+	f.chosenAt = next(4 * s.MaxRows)
 	f.logitsAt, f.rowBytes = at, 4*s.LogitsStride
 	f.rows = int(s.MaxRows)
 	if f.rowBytes > 0 {
@@ -77,5 +81,6 @@ func (f *frame) place(host []byte) {
 	f.host = host
 	f.ctx = (*gpuContext)(unsafe.Pointer(&host[f.ctxAt]))
 	f.ids, f.seqStart = memory(host[:f.seqStartAt]).int32s(), memory(host[f.seqStartAt:f.seqSlotAt]).int32s()
-	f.seqSlot, f.outRow = memory(host[f.seqSlotAt:f.outRowAt]).int32s(), memory(host[f.outRowAt:f.ctxAt]).int32s()
+	f.seqSlot, f.outRow = memory(host[f.seqSlotAt:f.outRowAt]).int32s(), memory(host[f.outRowAt:f.samplingAt]).int32s()
+	f.sampling, f.chosen = memory(host[f.samplingAt:f.ctxAt]).int32s(), memory(host[f.chosenAt:f.logitsAt]).int32s()
 }

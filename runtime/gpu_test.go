@@ -245,16 +245,41 @@ func TestGPUWatch(t *testing.T) {
 	}
 }
 
-// Several launches may be queued, each with a context of its own and its token in the device's memory.
-func TestGPUQueue(t *testing.T) {
-	m := openGPU(t, "mamba-tiny", runtime.Options{})
-	ids := randomIDs(54, 4, m.Manifest.Model.Vocab)
-	got, err := runtime.Queue(m, newSlot(t, m), ids)
+// A GPU chooses tokens as the CPU does, together and alone, and when the launches follow each other without the host.
+func TestGPUNext(t *testing.T) {
+	ctx := context.Background()
+	on, gpu := open(t, "mamba-tiny", runtime.Options{Threads: 1}), openGPU(t, "mamba-tiny", runtime.Options{})
+	how := samplings[:4]
+	next := func(m *runtime.Model) (inputs []runtime.Input, ids []int32) {
+		t.Helper()
+		inputs = begin(t, m)[:4]
+		ids, err := m.Next(ctx, inputs, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inputs, ids
+	}
+	a, want := next(on)
+	b, got := next(gpu)
+	if !cmp.Equal(want, got) {
+		t.Fatalf("chosen %v, want %v", got, want)
+	}
+	slots := func(inputs []runtime.Input) (list []*runtime.Slot) {
+		for _, in := range inputs {
+			list = append(list, in.Slot)
+		}
+		return list
+	}
+	wantAll, err := on.Alone(slots(a), want, how, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := difference(feed(t, m, newSlot(t, m), ids, 1), got); d != "" {
-		t.Error(d)
+	gotAll, err := gpu.Queue(slots(b), got, how, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wantAll, gotAll); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -41,6 +41,7 @@ type Model struct {
 	slots   slotTable
 	tracing bool
 	steps   []Step // that were traced
+	clamps  saturation
 	closed  bool
 }
 

@@ -71,7 +71,7 @@ func (p *Profile) Table(prefill bool) []PhaseTime {
 	total := 0.0
 	for _, step := range steps {
 		for i, phase := range phases {
-			if int64(step.Rows) < phase.MinRows {
+			if !phase.Runs(int64(step.Rows), int64(step.Chosen)) {
 				continue
 			}
 			name := layerNumber.ReplaceAllString(phase.Name, "*")
@@ -135,7 +135,7 @@ func (p *Profile) WriteChrome(w io.Writer) error {
 	micros := func(stamp uint64) float64 { return float64(int64(stamp-origin)) / p.TicksPerSec * 1e6 }
 	for _, step := range p.Steps {
 		for i, phase := range p.model.Manifest.Phases {
-			if int64(step.Rows) < phase.MinRows {
+			if !phase.Runs(int64(step.Rows), int64(step.Chosen)) {
 				continue
 			}
 			for w := range workers {

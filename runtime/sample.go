@@ -1,12 +1,12 @@
 package runtime
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
+
+	"github.com/ssmc/ssmc/internal/sample"
 )
 
 // Sampling says how the next token is chosen from the logits. The zero value is greedy: the largest logit, of equal ones the first.
@@ -32,98 +32,50 @@ func (s Sampling) Check() error {
 	return errors.Join(errs...)
 }
 
-// Sampler chooses tokens. It keeps its working memory; it is not safe for several goroutines at once.
-type Sampler struct {
-	Sampling
-	candidates []candidate
-}
-
-// candidate is a token that may be chosen.
-type candidate struct {
-	id    int32
-	logit float32
-	p     float64
+// params are what compiled code is told about the token at this position of its sequence. The random number is a function of seed and position, so that a
+// sequence that is saved and taken up again goes on as it would have.
+func (s Sampling) params(position int64) sample.Params {
+	p := sample.Params{Temperature: float32(s.Temperature), TopK: int32(min(s.TopK, math.MaxInt32)), TopP: float32(s.TopP)}
+	if s.TopP > 0 && p.TopP == 0 {
+		p.TopP = math.SmallestNonzeroFloat32 // 0 would keep all
+	}
+	p.U = rand.New(rand.NewPCG(s.Seed, uint64(position))).Float32()
+	return p
 }
 
 // ErrNotFinite says that a model gave logits that are no numbers: its weights are damaged, or it was fed what it cannot bear.
 var ErrNotFinite = errors.New("the model gave logits that are not finite numbers")
 
+// notFinite is the error about logits from which none can be chosen.
+func notFinite(logits []float32) error {
+	for i, l := range logits {
+		if l != l || l > math.MaxFloat32 {
+			return fmt.Errorf("%w: %v for token %d", ErrNotFinite, l, i)
+		}
+	}
+	return fmt.Errorf("%w: all are -Inf", ErrNotFinite)
+}
+
 // Greedy gives the index of the largest logit, of equal ones the first.
 func Greedy(logits []float32) (int32, error) {
-	best, at := float32(math.Inf(-1)), -1
-	for i, l := range logits {
-		if !(l <= best) { // true for NaN too
-			if l != l || l > math.MaxFloat32 {
-				return 0, fmt.Errorf("%w: %v for token %d", ErrNotFinite, l, i)
-			}
-			best, at = l, i
-		}
+	id := sample.Greedy(logits)
+	if id == sample.None {
+		return 0, notFinite(logits)
 	}
-	if at < 0 {
-		return 0, fmt.Errorf("%w: all are -Inf", ErrNotFinite)
-	}
-	return int32(at), nil
+	return id, nil
 }
 
-// Next chooses the token that stands at this position of its sequence. The random number is a function of seed and position, so that a sequence that
-// is saved and taken up again goes on as it would have.
+// Sampler chooses tokens from logits as compiled code does, to the bit (Model.Next). It keeps its working memory; it is not safe for several goroutines at once.
+type Sampler struct {
+	Sampling
+	chooser sample.Chooser
+}
+
+// Next chooses the token that stands at this position of its sequence.
 func (s *Sampler) Next(logits []float32, position int64) (int32, error) {
-	best, err := Greedy(logits)
-	if err != nil || s.Temperature == 0 || s.TopK == 1 {
-		return best, err
+	id := s.chooser.Choose(logits, s.params(position))
+	if id == sample.None {
+		return 0, notFinite(logits)
 	}
-	s.weigh(logits, logits[best])
-	keep := s.candidates
-	if s.TopK > 0 || s.TopP > 0 && s.TopP < 1 {
-		keep = s.largest()
-	}
-	total := 0.0
-	for _, c := range keep {
-		total += c.p
-	}
-	u := rand.New(rand.NewPCG(s.Seed, uint64(position))).Float64() * total
-	for _, c := range keep {
-		if u -= c.p; u < 0 {
-			return c.id, nil
-		}
-	}
-	return keep[len(keep)-1].id, nil // rounding took u a little beyond the end
-}
-
-// weigh fills candidates with exp((logit - largest) / temperature), in the order of the ids.
-func (s *Sampler) weigh(logits []float32, largest float32) {
-	s.candidates = s.candidates[:0]
-	for i, l := range logits {
-		if p := math.Exp(float64(l-largest) / s.Temperature); p > 0 {
-			s.candidates = append(s.candidates, candidate{int32(i), l, p})
-		}
-	}
-}
-
-// largest orders the candidates by probability, of equal ones the lower id first, and cuts them by k and by p.
-func (s *Sampler) largest() []candidate {
-	list := s.candidates
-	slices.SortFunc(list, func(a, b candidate) int {
-		if c := cmp.Compare(b.logit, a.logit); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.id, b.id)
-	})
-	if s.TopK > 0 && s.TopK < len(list) {
-		list = list[:s.TopK]
-	}
-	if s.TopP == 0 || s.TopP == 1 {
-		return list
-	}
-	total := 0.0
-	for _, c := range list {
-		total += c.p
-	}
-	sum := 0.0
-	for i, c := range list {
-		if sum += c.p; sum >= s.TopP*total {
-			return list[:i+1]
-		}
-	}
-	return list
+	return id, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ssmc/ssmc/internal/sample"
 	"github.com/ssmc/ssmc/loader"
 )
 
@@ -12,6 +13,42 @@ type Input struct {
 	Slot *Slot
 	IDs  []int32
 	Outs []int // indices in IDs of the tokens whose logits are wanted, ascending
+
+	draw *draw // of Next
+}
+
+// draw is how the token behind a sequence's last one is chosen, and which was.
+type draw struct {
+	sample.Params
+	id int32
+}
+
+// Next takes tokens of sequences as Run does, and gives for each the token that follows its last one. The compiled code chooses it, as how says for the
+// sequence of this number: no logits come back. The inputs ask for none (Outs).
+func (m *Model) Next(ctx context.Context, inputs []Input, how []Sampling) ([]int32, error) {
+	if len(how) != len(inputs) {
+		return nil, fmt.Errorf("%d sequences, and how to choose the next token for %d", len(inputs), len(how))
+	}
+	asking := make([]Input, len(inputs))
+	for i, in := range inputs {
+		if err := how[i].Check(); err != nil {
+			return nil, fmt.Errorf("sequence %d: %w", i, err)
+		}
+		if in.Slot == nil || len(in.IDs) == 0 || len(in.Outs) > 0 {
+			return nil, fmt.Errorf("sequence %d: a slot, at least one token and no wanted logits are needed to choose the next token", i)
+		}
+		asking[i] = Input{Slot: in.Slot, IDs: in.IDs, Outs: []int{len(in.IDs) - 1}, draw: &draw{Params: how[i].params(in.Slot.tokens + int64(len(in.IDs)))}}
+	}
+	if err := m.Run(ctx, asking, nil); err != nil {
+		return nil, err
+	}
+	ids := make([]int32, len(inputs))
+	for i, in := range asking {
+		if ids[i] = in.draw.id; ids[i] == sample.None {
+			return nil, fmt.Errorf("sequence %d: %w", i, ErrNotFinite)
+		}
+	}
+	return ids, nil
 }
 
 // Run takes tokens of any number of sequences and moves each slot behind the last of its own. out, which may be nil if no input asks for logits, is called for each
@@ -88,7 +125,7 @@ func (m *Model) checkInputs(inputs []Input) error {
 // step runs one step and hands out its logits.
 func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	l := m.engine.lists()
-	rows, outs := 0, 0
+	rows, outs, chosen := 0, 0, 0
 	type output struct{ input, token int }
 	var wanted []output
 	for s, p := range parts {
@@ -99,16 +136,28 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 		for n := next[p.input]; n < len(in.Outs) && in.Outs[n] < p.to; n++ {
 			l.outRow[outs] = int32(rows + in.Outs[n] - p.from)
 			wanted = append(wanted, output{p.input, in.Outs[n]})
+			if in.draw != nil {
+				words := in.draw.Words()
+				copy(l.sampling[len(words)*outs:], words[:])
+				chosen++
+			}
 			outs++
 		}
 		rows += p.to - p.from
 	}
 	l.seqStart[len(parts)] = int32(rows)
-	if err := m.engine.step(rows, len(parts), outs); err != nil {
+	if err := m.engine.step(rows, len(parts), outs, chosen > 0); err != nil {
 		return err
 	}
-	if err := m.record(rows, len(parts), outs); err != nil {
+	if err := m.record(rows, len(parts), outs, chosen); err != nil {
 		return err
+	}
+	if len(m.Manifest.Counters) > 0 {
+		work, err := m.engine.left()
+		if err != nil {
+			return err
+		}
+		m.clamps.add(m.Manifest.Counters, work, rows, len(parts), outs)
 	}
 	if watch != nil {
 		left, err := m.left(inputs, parts)
@@ -125,6 +174,9 @@ func (m *Model) step(inputs []Input, parts []part, next []int, out func(input, t
 	vocab := m.Manifest.Model.Vocab
 	for o, w := range wanted {
 		next[w.input]++
+		if d := inputs[w.input].draw; d != nil {
+			d.id = l.chosen[o]
+		}
 		if out == nil {
 			continue
 		}

@@ -4,6 +4,7 @@ package runtime
 // a worker, in nanoseconds; phase len(Phases) is the end.
 type Step struct {
 	Rows, Seqs, Outs int
+	Chosen           int // tokens
 	Stamps           []uint64
 }
 
@@ -24,11 +25,11 @@ func (m *Model) Trace(on bool) ([]Step, error) {
 }
 
 // record keeps the stamps of the step that has just run.
-func (m *Model) record(rows, seqs, outs int) error {
+func (m *Model) record(rows, seqs, outs, chosen int) error {
 	if !m.tracing {
 		return nil
 	}
 	stamps, err := m.engine.stamps()
-	m.steps = append(m.steps, Step{rows, seqs, outs, stamps})
+	m.steps = append(m.steps, Step{rows, seqs, outs, chosen, stamps})
 	return err
 }

@@ -12,8 +12,9 @@ import (
 type benched struct {
 	*runtime.Bench
 	machine        string
-	DecodeProfile  []runtime.PhaseTime `json:"decode_profile,omitempty"`
-	PrefillProfile []runtime.PhaseTime `json:"prefill_profile,omitempty"`
+	DecodeProfile  []runtime.PhaseTime  `json:"decode_profile,omitempty"`
+	PrefillProfile []runtime.PhaseTime  `json:"prefill_profile,omitempty"`
+	Saturation     []runtime.Saturation `json:"saturation,omitempty"`
 }
 
 func benchCommand() *command {
@@ -53,7 +54,10 @@ multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth
 		if *asJSON {
 			return printJSON(t, b)
 		}
-		return b.print(t)
+		if err := b.print(t); err != nil {
+			return err
+		}
+		return showSaturation(t, t.stdout, b.Saturation)
 	}
 	return c
 }
@@ -66,7 +70,9 @@ func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions,
 	}
 	defer m.Close()
 	b := &benched{machine: m.Machine()}
-	if b.Bench, err = m.Bench(ctx, o, time.Since(start)); err != nil || !profile && trace == "" {
+	b.Bench, err = m.Bench(ctx, o, time.Since(start))
+	b.Saturation = m.Saturation()
+	if err != nil || !profile && trace == "" {
 		return b, err
 	}
 	t.stage("profiling", 0, 0)

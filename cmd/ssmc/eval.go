@@ -27,7 +27,8 @@ type evaluated struct {
 	Modes       map[compare.Mode]compare.Distance `json:"modes"`
 	Greedy      *compare.Departure                `json:"greedy,omitempty"`
 	Study       *sensitivity.Study                `json:"study,omitempty"`
-	Short       []string                          `json:"short,omitempty"` // the limits that were missed
+	Saturation  []runtime.Saturation              `json:"saturation,omitempty"` // of an artefact that counts
+	Short       []string                          `json:"short,omitempty"`      // the limits that were missed
 }
 
 // evalFlags are what an eval is asked for.
@@ -35,6 +36,7 @@ type evalFlags struct {
 	text, against, mode     string
 	window, stride, windows int
 	maxKL, maxRatio         float64
+	maxSaturation           float64
 	asJSON                  bool
 	machine                 machineOptions
 	layer                   layerFlags
@@ -62,9 +64,10 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 	g.StringVar(&e.mode, "mode", "prefill", "how windows are run: prefill (as prompts), decode (one token a step), both")
 	g.StringVar(&e.against, "against", "", "`folder` of the float model to compare with")
 	g.BoolVar(&e.asJSON, "json", false, "print JSON")
-	limits := c.flags("limits (with --against)")
-	limits.Float64Var(&e.maxKL, "max-kl", 0, "largest allowed mean `KL`, in nats; 0: none")
-	limits.Float64Var(&e.maxRatio, "max-ppl-ratio", 0, "largest allowed `ratio` of the perplexities; 0: none")
+	limits := c.flags("limits")
+	limits.Float64Var(&e.maxKL, "max-kl", 0, "largest allowed mean `KL`, in nats, from the model of --against; 0: none")
+	limits.Float64Var(&e.maxRatio, "max-ppl-ratio", 0, "largest allowed `ratio` of the perplexities, with --against; 0: none")
+	limits.Float64Var(&e.maxSaturation, "max-saturation", 0, "largest allowed `share` of clamped values of a tensor, of an artefact that counts them; 0: none")
 	e.layer.register(c)
 	machineFlags(c, &e.machine)
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
@@ -88,8 +91,9 @@ KL is that of the float model's distribution from the other's, in nats a token; 
 		}
 		if e.asJSON {
 			err = printJSON(t, r)
-		} else {
-			err = r.print(t, &e)
+			warnSaturation(t, r.Saturation)
+		} else if err = r.print(t, &e); err == nil {
+			err = showSaturation(t, t.stdout, r.Saturation)
 		}
 		if err == nil && len(r.Short) > 0 {
 			return errShort
@@ -115,8 +119,8 @@ func (e *evalFlags) check() error {
 	if (e.maxKL != 0 || e.maxRatio != 0) && e.against == "" {
 		return usagef("--max-kl and --max-ppl-ratio compare with a float model\n  fix: add --against DIR")
 	}
-	if !(e.maxKL >= 0) || !(e.maxRatio >= 0) {
-		return usagef("--max-kl and --max-ppl-ratio must not be negative")
+	if !(e.maxKL >= 0) || !(e.maxRatio >= 0) || !(e.maxSaturation >= 0) {
+		return usagef("--max-kl, --max-ppl-ratio and --max-saturation must not be negative")
 	}
 	return nil
 }
@@ -134,6 +138,9 @@ func (e *evalFlags) evaluate(ctx context.Context, t *terminal, dir string) (*eva
 			return nil, err
 		}
 		defer float.Close()
+	}
+	if e.maxSaturation > 0 && len(m.Manifest.Counters) == 0 {
+		return nil, fmt.Errorf("%s does not count clamped values\n  fix: compile it with --count-saturation", dir)
 	}
 	tokens, err := tokenizer.Load(filepath.Join(dir, artifact.TokenizerFile))
 	if err != nil {
@@ -160,6 +167,8 @@ func (e *evalFlags) evaluate(ctx context.Context, t *terminal, dir string) (*eva
 		}
 		e.hold(mode, d, r)
 	}
+	r.Saturation = m.Saturation()
+	e.holdSaturation(r)
 	if float != nil {
 		t.stage("greedy output", 0, 0)
 		if r.Greedy, err = compare.Greedy(ctx, m, float, windows); err != nil {
@@ -179,6 +188,15 @@ func (e *evalFlags) hold(mode compare.Mode, d compare.Distance, r *evaluated) {
 	}
 	if e.maxRatio > 0 && !(d.Ratio <= e.maxRatio) {
 		r.Short = append(r.Short, fmt.Sprintf("%s: perplexity ratio %.5f is above %v", mode, d.Ratio, e.maxRatio))
+	}
+}
+
+// holdSaturation compares what was clamped with its limit.
+func (e *evalFlags) holdSaturation(r *evaluated) {
+	for _, s := range r.Saturation {
+		if e.maxSaturation > 0 && !(s.Share <= e.maxSaturation) {
+			r.Short = append(r.Short, fmt.Sprintf("%s: %.3g %% of its values were clamped, above %.3g %%", s.Tensor, 100*s.Share, 100*e.maxSaturation))
+		}
 	}
 }
 

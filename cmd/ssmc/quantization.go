@@ -20,6 +20,11 @@ func quantizationFlags(c *command, o *compile.Options) {
 	calibrationFlags(g, o)
 }
 
+// countFlag is for the command that makes an artefact.
+func countFlag(g *group, o *compile.Options) {
+	g.BoolVar(&o.CountSaturation, "count-saturation", false, "object code that counts clamped values, tensor by tensor: run, eval, bench and verify then print the table")
+}
+
 // calibrationFlags say how much of a text is run.
 func calibrationFlags(g *group, o *compile.Options) {
 	g.IntVar(&o.Samples, "samples", 0, "`sequences` of the text that are run; 0: what the scheme says, usually 512")
@@ -32,6 +37,9 @@ func calibrationFlags(g *group, o *compile.Options) {
 func checkQuantization(o *compile.Options) error {
 	if o.Samples < 0 || o.Length < 0 || o.GPTQSamples < 0 || o.Calibration.Threads < 0 || o.Samples > 1<<24 || o.Length > 1<<20 {
 		return usagef("--samples, --length, --gptq-samples and --calibration-threads must be 1 or more")
+	}
+	if o.CountSaturation && o.Scheme == "" {
+		return usagef("--count-saturation counts what a scheme stores as codes\n  fix: add --scheme, such as --scheme %s", quant.DefaultScheme)
 	}
 	if o.Scheme == "" {
 		if o.Source != "" || o.Save != "" {
@@ -74,6 +82,9 @@ func storedRows(q *artifact.Quantization) [][]string {
 	}
 	for _, v := range q.Values {
 		line := fmt.Sprintf("%s %s, %s, one scale a %s", v.Name, v.Type, v.Observe, v.Scale)
+		if v.Scale == artifact.PerToken {
+			line = fmt.Sprintf("%s %s, one scale a token, found while running", v.Name, v.Type)
+		}
 		if len(v.Scales) == 1 {
 			line += fmt.Sprintf(": %.4g", v.Scales[0])
 		}

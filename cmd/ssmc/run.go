@@ -105,7 +105,7 @@ func runTensors(ctx context.Context, t *terminal, f *runFlags, args []string, c 
 		return err
 	}
 	t.note("written: %s", f.output)
-	return nil
+	return showSaturation(t, t.stderr, m.Saturation())
 }
 
 // changed says whether a flag was given.
@@ -124,6 +124,8 @@ type generated struct {
 	IDs    []int32 `json:"ids"`
 	Prompt int     `json:"prompt_tokens"`
 	Rate   float64 `json:"tokens_per_s"` // from the first generated token on
+
+	Saturation []runtime.Saturation `json:"saturation,omitempty"` // of an artefact that counts
 }
 
 // runText is run with text, or with ids as text.
@@ -272,7 +274,7 @@ func (g *generator) write(text string) error {
 
 func (g *generator) finish(prompt int, rate float64) error {
 	if g.f.json {
-		return printJSON(g.t, generated{g.text.String(), append([]int32{}, g.out...), prompt, rate})
+		return printJSON(g.t, generated{g.text.String(), append([]int32{}, g.out...), prompt, rate, g.m.Saturation()})
 	}
 	line := "\n"
 	if g.tokens == nil {
@@ -286,5 +288,5 @@ func (g *generator) finish(prompt int, rate float64) error {
 		return err
 	}
 	g.t.note("%d tokens, %.1f tokens/s with %s", len(g.out), rate, g.m.Machine())
-	return nil
+	return showSaturation(g.t, g.t.stderr, g.m.Saturation())
 }

@@ -80,7 +80,11 @@ func printJSON[T any](t *terminal, v T) error {
 // table prints rows of cells in columns.
 func (t *terminal) table(rows [][]string) error {
 	t.endStage()
-	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
+	return writeTable(t.stdout, rows)
+}
+
+func writeTable(to io.Writer, rows [][]string) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			if i > 0 {

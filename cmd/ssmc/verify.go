@@ -13,7 +13,8 @@ type verified struct {
 	Checksums bool   `json:"checksums"`
 	Problem   string `json:"problem,omitempty"`
 	*runtime.Verification
-	Pass bool `json:"pass"`
+	Saturation []runtime.Saturation `json:"saturation,omitempty"` // of an artefact that counts
+	Pass       bool                 `json:"pass"`
 }
 
 func verifyCommand() *command {
@@ -46,7 +47,9 @@ continuation if the file has one. Exit code 3 when something differs by more tha
 		if *asJSON {
 			err = printJSON(t, v)
 		} else {
-			err = v.print(t)
+			if err = v.print(t); err == nil {
+				err = showSaturation(t, t.stdout, v.Saturation)
+			}
 		}
 		if err == nil && !v.Pass {
 			return errShort
@@ -85,7 +88,7 @@ func verify(ctx context.Context, t *terminal, dir, reference string, tolerance f
 	if v.Verification, err = m.Verify(ctx, reference, tolerance); err != nil {
 		return nil, err
 	}
-	v.Pass = v.Verification.Pass
+	v.Pass, v.Saturation = v.Verification.Pass, m.Saturation()
 	return v, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"github.com/llir/llvm/ir/enum"
 	"github.com/llir/llvm/ir/types"
 	"github.com/llir/llvm/ir/value"
+
+	"github.com/ssmc/ssmc/codegen/abi"
 )
 
 // Linux: futex(2), private to the process.
@@ -27,7 +29,7 @@ func (m *module) barrier() *ir.Func {
 	alone.NewRet(nil)
 	c.at = together
 
-	arrived, generation, sleepers := c.field(ctx, ctxArrived, types.I32), c.field(ctx, ctxGeneration, types.I32), c.field(ctx, ctxSleepers, types.I32)
+	arrived, generation, sleepers := c.field(ctx, abi.Arrived, types.I32), c.field(ctx, abi.Generation, types.I32), c.field(ctx, abi.Sleepers, types.I32)
 	mine := c.atomicLoad(generation, enum.AtomicOrderingAcquire)
 	before := c.at.NewAtomicRMW(enum.AtomicOpAdd, arrived, i32(1), enum.AtomicOrderingSequentiallyConsistent)
 	last, wait := c.block(), c.block()
@@ -44,7 +46,7 @@ func (m *module) barrier() *ir.Func {
 	changed := func() value.Value {
 		return c.at.NewICmp(enum.IPredNE, c.atomicLoad(generation, enum.AtomicOrderingAcquire), mine)
 	}
-	c.spin(c.get(ctx, ctxSpin, types.I32), m.intrinsic("llvm.x86.sse2.pause", types.Void), changed)
+	c.spin(c.get(ctx, abi.Spin, types.I32), m.intrinsic("llvm.x86.sse2.pause", types.Void), changed)
 	c.at.NewAtomicRMW(enum.AtomicOpAdd, sleepers, i32(1), enum.AtomicOrderingSequentiallyConsistent)
 	sleep, check, woken := c.block(), c.block(), c.block()
 	c.jump(check)

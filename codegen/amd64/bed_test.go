@@ -1,10 +1,12 @@
 package amd64
 
 import (
+	"bytes"
 	"encoding/binary"
 	"syscall"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
@@ -33,32 +35,36 @@ func guarded(t testing.TB, b []byte) []byte {
 func stepContext(t testing.TB, d *spmdtest.Bed, level int32, workers int) (*modelContext, spmdtest.Result) {
 	t.Helper()
 	c := newContext()
-	r := spmdtest.Result{Work: guarded(t, d.Work), State: guarded(t, d.State), Logits: guarded(t, make([]byte, 4*d.Program.LogitsStride*int64(len(d.Input.OutRow))))}
-	for i := range r.Logits {
-		r.Logits[i] = 0xff
+	outs, row := len(d.Input.OutRow), int(4*d.Program.LogitsStride)
+	ones := func(n int) []byte { return guarded(t, bytes.Repeat([]byte{0xff}, n)) }
+	r := spmdtest.Result{Work: guarded(t, d.Work), State: guarded(t, d.State), Logits: ones(row * outs)}
+	if len(d.Input.Sampling) > 0 {
+		r.Odds, r.Chosen = ones(row*outs), ones(4*outs)
+		c.point(abi.Odds, r.Odds)
+		c.point(abi.Chosen, r.Chosen)
 	}
-	c.u32(ctxLevel, uint32(level))
-	c.point(ctxWeights, guarded(t, d.Weights))
-	c.point(ctxWork, r.Work)
-	c.point(ctxTeam, guarded(t, make([]byte, (d.Program.TeamBytes+63)&^63*int64(workers))))
-	c.point(ctxState, r.State)
-	c.point(ctxLogits, r.Logits)
-	for off, xs := range map[int64][]int32{ctxIDs: d.Input.IDs, ctxSeqStart: d.Input.SeqStart, ctxSeqSlot: d.Input.SeqSlot, ctxOutRow: d.Input.OutRow} {
+	c.u32(abi.Level, uint32(level))
+	c.point(abi.Weights, guarded(t, d.Weights))
+	c.point(abi.Work, r.Work)
+	c.point(abi.Team, guarded(t, make([]byte, (d.Program.TeamBytes+63)&^63*int64(workers))))
+	c.point(abi.State, r.State)
+	c.point(abi.Logits, r.Logits)
+	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow, abi.Sampling: d.Input.Sampling} {
 		var b []byte
 		for _, x := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(x))
 		}
 		c.point(off, guarded(t, b))
 	}
-	c.i64(ctxRows, int64(len(d.Input.IDs)))
-	c.i64(ctxSeqs, int64(len(d.Input.SeqSlot)))
-	c.i64(ctxOuts, int64(len(d.Input.OutRow)))
+	c.i64(abi.Rows, int64(len(d.Input.IDs)))
+	c.i64(abi.Seqs, int64(len(d.Input.SeqSlot)))
+	c.i64(abi.Outs, int64(len(d.Input.OutRow)))
 	return c, r
 }
 
 // levelsHere runs f for each level of the library that this CPU has; the others are skipped by name. model_level must have seen the same.
 func levelsHere(t *testing.T, lib *library, f func(t *testing.T, level int32, target spmd.Target)) {
-	best, want := lib.best(), errLevel
+	best, want := lib.best(), abi.ErrLevel
 	for i, name := range lib.levels {
 		if len(lacking(rank(name))) == 0 {
 			want = i
@@ -95,7 +101,7 @@ func checkBedOf(t *testing.T, levels []string, name string, make func(t testing.
 			for _, n := range workers {
 				c, got := stepContext(t, d, level, n)
 				for w, r := range lib.stepAll(c, n) {
-					if r != fine {
+					if r != abi.Fine {
 						t.Fatalf("worker %d of %d: model_step gives %d", w, n, r)
 					}
 				}

@@ -5,64 +5,16 @@ import (
 	"github.com/llir/llvm/ir/enum"
 	"github.com/llir/llvm/ir/types"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
-
-// abiVersion is that of docs/abi.md.
-const abiVersion = 1
-
-// Offsets of the fields of struct model_ctx, as docs/abi.md has them.
-const (
-	ctxABI        = 0
-	ctxLevel      = 4
-	ctxWeights    = 8
-	ctxWork       = 16
-	ctxTeam       = 24
-	ctxState      = 32
-	ctxIDs        = 40
-	ctxSeqStart   = 48
-	ctxSeqSlot    = 56
-	ctxOutRow     = 64
-	ctxLogits     = 72
-	ctxRows       = 80
-	ctxSeqs       = 88
-	ctxOuts       = 96
-	ctxTrace      = 104
-	ctxSpin       = 112
-	ctxStop       = 116
-	ctxArrived    = 128
-	ctxGeneration = 192
-	ctxSleepers   = 256
-)
-
-// Results of the exported functions.
-const (
-	fine       = 0
-	errABI     = -1
-	errLevel   = -2
-	errCount   = -3
-	errPointer = -4
-)
-
-// spaceFields are where the context says where a space is.
-var spaceFields = [...]int64{
-	spmd.Weights: ctxWeights, spmd.Work: ctxWork, spmd.State: ctxState, spmd.IDs: ctxIDs, spmd.SeqStart: ctxSeqStart,
-	spmd.SeqSlot: ctxSeqSlot, spmd.OutRow: ctxOutRow, spmd.Logits: ctxLogits,
-}
-
-func spaceField(s spmd.Space) int64 {
-	if int(s) >= len(spaceFields) {
-		panic("parameter in unknown " + s.String())
-	}
-	return spaceFields[s]
-}
 
 // constants emits model_facts and model_weights_sha256.
 func (m *module) constants(weightsSHA256 string) {
 	p := m.facts
 	facts := make([]int64, 16)
 	copy(facts, []int64{
-		abiVersion, p.WeightBytes, p.WorkBytes, m.teamBytes(), p.SlotBytes, p.LogitsStride,
+		abi.Version, p.WeightBytes, p.WorkBytes, m.teamBytes(), p.SlotBytes, p.LogitsStride,
 		p.Vocab, p.MaxRows, p.MaxSeqs, int64(len(p.Phases)), int64(len(m.levels)),
 	})
 	m.visible("facts", array(types.I64, facts, i64))
@@ -85,27 +37,15 @@ func (m *module) teamBytes() int64 {
 	return n
 }
 
-// required lists the pointers that a step cannot do without: whether always, or only when logits are wanted.
-func (m *module) required() (always, forOuts []int64) {
-	var used [len(spaceFields)]bool
+// required lists the pointers that a step cannot do without.
+func (m *module) required() abi.Required {
+	var programs []*spmd.Program
 	for _, l := range m.levels {
-		for _, k := range l.Program.Kernels {
-			for _, p := range k.Params {
-				used[p.Space] = true
-			}
-		}
+		programs = append(programs, l.Program)
 	}
-	for s, u := range used {
-		switch {
-		case !u:
-		case spmd.Space(s) == spmd.OutRow || spmd.Space(s) == spmd.Logits:
-			forOuts = append(forOuts, spaceFields[s])
-		default:
-			always = append(always, spaceFields[s])
-		}
-	}
+	r := abi.Requires(programs...)
 	if m.teamBytes() > 0 {
-		always = append(always, ctxTeam)
+		r.Always = append(r.Always, abi.Team)
 	}
-	return always, forOuts
+	return r
 }

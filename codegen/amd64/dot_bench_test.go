@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/llvm"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
@@ -150,7 +151,7 @@ func BenchmarkDot(b *testing.B) {
 				best := time.Hour
 				for b.Loop() {
 					start := time.Now()
-					if r := call(lib.step, c.ptr(), 0, 1); r != fine {
+					if r := call(lib.step, c.ptr(), 0, 1); r != abi.Fine {
 						b.Fatal(r)
 					}
 					best = min(best, time.Since(start))

@@ -103,6 +103,8 @@ func TestEmitErrors(t *testing.T) {
 		{"no program", "model", testSHA, []Level{{"x86-64-v3", nil}}, []string{"x86-64-v3 has no program"}},
 		{"lanes", "model", testSHA, []Level{{"x86-64-v4", levels[0].Program}}, []string{"x86-64-v4 has 16 lanes, the program was built for 8"}},
 		{"no phases", "model", testSHA, change(func(ls []Level) { ls[0].Program.Phases = nil }), []string{"the program has no phases"}},
+		{"bounded launch", "model", testSHA, change(func(ls []Level) { ls[1].Program.Phases[3].Launches[0].Grid.Most = 4 }), []string{"phase 3 (link 3), launch 0 is for some numbers of rows only"}},
+		{"team", "model", testSHA, change(func(ls []Level) { ls[1].Program.Target.Members = 4 }), []string{"teams of 4, a worker of a CPU is alone"}},
 		{"empty phase", "model", testSHA, change(func(ls []Level) { ls[1].Program.Phases[3].Launches = nil }), []string{"phase 3 (link 3) launches nothing"}},
 		{"not verified", "model", testSHA, change(func(ls []Level) { ls[1].Program.Phases[3].Launches[0].Kernel = 7 }), []string{"x86-64-v4", "kernel 7 of 1"}},
 		{"different sizes", "model", testSHA, change(func(ls []Level) { ls[1].Program.WeightBytes = 64 }), []string{"not the same program: sizes"}},
@@ -139,7 +141,7 @@ func TestWrongInstruction(t *testing.T) {
 	}
 	sum.Def.Args[1] = b.Lane() // what Verify refuses
 	m := newModule("model", []Level{{Name: target.Name, Program: &spmd.Program{Kernels: []*spmd.Kernel{k}}}})
-	_, err = m.kernel(0, k)
+	_, err = m.kernel(0, k, nil)
 	if err == nil || !strings.Contains(err.Error(), "add") {
 		t.Errorf("error %v", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/llir/llvm/ir/types"
 	"github.com/llir/llvm/ir/value"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -18,7 +19,8 @@ type kernel struct {
 	code
 	m       *module
 	k       *spmd.Kernel
-	rank    int // of the level
+	rank    int                 // of the level
+	varies  map[*spmd.Instr]int // constants that the launch gives
 	lanes   uint64
 	entry   code // what is done once, before the first tile
 	ctx     value.Value
@@ -39,9 +41,9 @@ type kernel struct {
 }
 
 // kernel emits a kernel's function: its parameters, then the loop over tiles around its body.
-func (m *module) kernel(rank int, k *spmd.Kernel) (f *ir.Func, err error) {
+func (m *module) kernel(rank int, k *spmd.Kernel, varies map[*spmd.Instr]int) (f *ir.Func, err error) {
 	e := &kernel{
-		m: m, k: k, rank: rank, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
+		m: m, k: k, rank: rank, varies: varies, lanes: uint64(k.Lanes), counts: map[spmd.Op]value.Value{}, vals: map[*spmd.Value]value.Value{},
 		homes: map[*spmd.Value]*ir.Block{}, limits: map[*spmd.Value]value.Value{},
 		derived: map[derived]value.Value{}, chain: chains(k), open: map[*spmd.Value]sum16{},
 	}
@@ -57,7 +59,11 @@ func (m *module) kernel(rank int, k *spmd.Kernel) (f *ir.Func, err error) {
 	e.ctx, e.team = e.Params[0], e.Params[4]
 	for i, p := range k.Params {
 		off := e.at.NewLoad(types.I64, e.at.NewGetElementPtr(types.I64, e.Params[1], i64(int64(i))))
-		base := e.get(e.ctx, spaceField(p.Space), bytePtr)
+		at, ok := abi.SpaceAt(p.Space)
+		if !ok {
+			panic("parameter in unknown " + p.Space.String())
+		}
+		base := e.get(e.ctx, at, bytePtr)
 		e.params = append(e.params, e.cast(e.bytes(base, off), memoryType(p.Elem)))
 	}
 
@@ -220,7 +226,7 @@ func (e *kernel) choose(in *spmd.Instr) {
 func (e *kernel) count(op spmd.Op) value.Value {
 	v := e.counts[op]
 	if v == nil {
-		v = e.entry.get(e.ctx, map[spmd.Op]int64{spmd.OpRows: ctxRows, spmd.OpSeqs: ctxSeqs, spmd.OpOuts: ctxOuts}[op], types.I64)
+		v = e.entry.get(e.ctx, map[spmd.Op]int64{spmd.OpRows: abi.Rows, spmd.OpSeqs: abi.Seqs, spmd.OpOuts: abi.Outs}[op], types.I64)
 		e.counts[op] = v
 	}
 	return v

@@ -9,6 +9,8 @@ import (
 	"github.com/llir/llvm/ir/enum"
 	"github.com/llir/llvm/ir/types"
 	"github.com/llir/llvm/ir/value"
+
+	"github.com/ssmc/ssmc/codegen/abi"
 )
 
 // levelFunctions emits model_level and model_level_name.
@@ -24,7 +26,7 @@ func (m *module) levelFunctions() {
 		return regs[key]
 	}
 	// All leaves are there, and the operating system saves vector registers at all: else XGETBV itself would fault.
-	none := i32(errLevel)
+	none := i32(abi.ErrLevel)
 	for _, top := range []uint32{0, 0x8000_0000} {
 		most := c.at.NewExtractValue(leaf(top, 0), uint64(eax))
 		need := top

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ebitengine/purego"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/llvm"
 	"github.com/ssmc/ssmc/codegen/llvm/llvmtest"
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -123,9 +124,9 @@ type modelContext struct {
 }
 
 func newContext() *modelContext {
-	c := &modelContext{bytes: aligned(320)}
-	c.u32(ctxABI, abiVersion)
-	c.u32(ctxSpin, 100)
+	c := &modelContext{bytes: aligned(abi.Bytes)}
+	c.u32(abi.ABI, abi.Version)
+	c.u32(abi.Spin, 100)
 	return c
 }
 

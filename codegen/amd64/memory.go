@@ -39,11 +39,7 @@ func (e *kernel) readOnly(p *spmd.Value) bool {
 	if p.Def == nil || p.Def.Op != spmd.OpParam {
 		return false
 	}
-	switch e.k.Params[p.Def.Imm].Space {
-	case spmd.Work, spmd.State, spmd.Logits:
-		return false
-	}
-	return true
+	return e.k.Params[p.Def.Imm].Space.Constant()
 }
 
 // load emits a load of one element or one a lane.
@@ -61,6 +57,32 @@ func (e *kernel) load(in *spmd.Instr) value.Value {
 		ld.Metadata = append(ld.Metadata, e.m.invariant)
 	}
 	return e.widen(el, ld)
+}
+
+// loadRun loads what all lanes want as one vector, and takes it apart: result r is every n-th element from r on.
+func (e *kernel) loadRun(in *spmd.Instr) value.Value {
+	el, n := in.Args[0].Type.Elem, len(in.Results)
+	mem := maskedType(el)
+	t := types.NewVector(uint64(n)*e.lanes, mem)
+	ld := e.at.NewLoad(t, e.cast(e.address(in, 0), t))
+	ld.Align = ir.Align(int64(n) * el.Bytes())
+	if e.readOnly(in.Args[0]) {
+		ld.Metadata = append(ld.Metadata, e.m.invariant)
+	}
+	pick := types.NewVector(e.lanes, types.I32)
+	for r, res := range in.Results {
+		text := vectorText(types.I32, int(e.lanes), func(l int) string { return fmt.Sprint(l*n + r) })
+		x := value.Value(e.at.NewShuffleVector(ld, newLiteral(t, "undef"), newLiteral(pick, text)))
+		if to := e.vector[memoryType(el)]; !to.Equal(x.Type()) {
+			x = e.at.NewBitCast(x, to)
+		}
+		x = e.widen(el, x)
+		if n == 1 { // the one result of an instruction is defined by who emits it
+			return x
+		}
+		e.define(res, x)
+	}
+	return nil
 }
 
 // store is the way back.

@@ -86,6 +86,9 @@ func (e *kernel) mma8(in *spmd.Instr) value.Value {
 	if !levels[e.rank].target.Tiles {
 		panic("the level has no tiles")
 	}
+	if in.Strides.Run > 1 {
+		panic("tiles want the groups of a column apart, not in runs")
+	}
 	c, a, b := e.cast(e.arg(in, 0), types.I8), e.arg(in, 1), e.arg(in, 2)
 	k, rows := e.arg(in, 3), e.arg(in, 4)
 	rest := e.at.NewAnd(k, i64(tileGroups-1))

@@ -24,7 +24,8 @@ type module struct {
 	*ir.Module
 	prefix     string
 	levels     []Level
-	facts      *spmd.Program // that of the first level, for what all have in common
+	varies     []map[*spmd.Instr]int // by level: see spmd.Merged
+	facts      *spmd.Program         // that of the first level, for what all have in common
 	intrinsics map[string]*ir.Func
 	invariant  *metadata.Attachment // of loads from memory that nothing writes during a step
 	kernels    [][]*ir.Func         // by level, then kernel; their text is written already
@@ -39,10 +40,10 @@ func Emit(prefix, weightsSHA256 string, levels []Level) ([]byte, error) {
 	}
 	m := newModule(prefix, levels)
 	var errs []error
-	for _, l := range levels {
+	for i, l := range m.levels {
 		var fs []*ir.Func
 		for _, k := range l.Program.Kernels {
-			f, err := m.kernel(rank(l.Name), k)
+			f, err := m.kernel(rank(l.Name), k, m.varies[i])
 			if err != nil {
 				errs = append(errs, fmt.Errorf("level %s: kernel %s: %w", l.Name, k.Name, err))
 				continue
@@ -59,7 +60,16 @@ func Emit(prefix, weightsSHA256 string, levels []Level) ([]byte, error) {
 }
 
 func newModule(prefix string, levels []Level) *module {
-	m := &module{Module: ir.NewModule(), prefix: prefix, levels: levels, facts: levels[0].Program, intrinsics: map[string]*ir.Func{}}
+	m := &module{Module: ir.NewModule(), prefix: prefix, intrinsics: map[string]*ir.Func{}}
+	var programs []*spmd.Program
+	for _, l := range levels {
+		programs = append(programs, l.Program)
+	}
+	for i, merged := range spmd.Merge(programs...) {
+		m.levels = append(m.levels, Level{levels[i].Name, merged.Program})
+		m.varies = append(m.varies, merged.Varies)
+	}
+	m.facts = m.levels[0].Program
 	m.TargetTriple = "x86_64-unknown-linux-gnu"
 	m.invariant = &metadata.Attachment{Name: "invariant.load", Node: &metadata.Tuple{MetadataID: -1}} // printed in place
 	return m
@@ -171,6 +181,14 @@ func checkProgram(l Level, bad func(string, ...any)) {
 		if len(ph.Launches) == 0 {
 			bad("level %s: phase %d (%s) launches nothing", l.Name, i, ph.Name)
 		}
+		for j, launch := range ph.Launches {
+			if launch.Grid.Least > 0 || launch.Grid.Most > 0 {
+				bad("level %s: phase %d (%s), launch %d is for some numbers of rows only: a CPU's kernels choose by themselves", l.Name, i, ph.Name, j)
+			}
+		}
+	}
+	if n := p.Target.Members; n != 1 {
+		bad("level %s: teams of %d, a worker of a CPU is alone", l.Name, n)
 	}
 }
 

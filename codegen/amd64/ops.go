@@ -14,6 +14,10 @@ import (
 // emitters has the code of every instruction but for and if, which have regions (kernel.go).
 var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpConst: func(e *kernel, in *spmd.Instr) value.Value {
+		if at, ok := e.varies[in]; ok {
+			bits := e.entry.at.NewLoad(types.I64, e.entry.at.NewGetElementPtr(types.I64, e.Params[1], i64(int64(at))))
+			return e.entry.at.NewBitCast(e.entry.at.NewTrunc(bits, types.I32), types.Float)
+		}
 		return scalar(in.Results[0].Type.Elem, in.Imm)
 	},
 	spmd.OpParam:   func(e *kernel, in *spmd.Instr) value.Value { return e.params[in.Imm] },
@@ -63,6 +67,14 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpByte16: (*kernel).byte16,
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
+
+	spmd.OpMMAI8:     (*kernel).noFragments,
+	spmd.OpMMABF16:   (*kernel).noFragments,
+	spmd.OpPackBF16:  (*kernel).packBF16,
+	spmd.OpCopyAsync: (*kernel).copyAsync,
+	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) value.Value { return nil }, // a copy has arrived when it is done
+	spmd.OpCopyWait:  func(e *kernel, in *spmd.Instr) value.Value { return nil },
+
 	spmd.OpCmp: func(e *kernel, in *spmd.Instr) value.Value {
 		return e.compare(spmd.Pred(in.Imm), e.arg(in, 0), e.arg(in, 1))
 	},
@@ -90,6 +102,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpLoad:     (*kernel).load,
 	spmd.OpLoadV:    (*kernel).load,
 	spmd.OpLoadVN:   (*kernel).loadMasked,
+	spmd.OpLoadRun:  (*kernel).loadRun,
 	spmd.OpGather:   (*kernel).gather,
 	spmd.OpStore:    (*kernel).store,
 	spmd.OpStoreV:   (*kernel).store,

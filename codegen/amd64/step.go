@@ -6,6 +6,7 @@ import (
 	"github.com/llir/llvm/ir/types"
 	"github.com/llir/llvm/ir/value"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -21,21 +22,21 @@ func (m *module) entryPoints(round *ir.Func) {
 	for _, name := range []string{"step", "serve"} {
 		c := m.exported(name, types.I32, workerParams()...)
 		ctx, worker, workers := c.Params[0], c.Params[1], c.Params[2]
-		c.retWhen(c.isNull(ctx), i32(errPointer))
-		c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, ctxABI, types.I32), i32(abiVersion)), i32(errABI))
-		c.retWhen(c.at.NewICmp(enum.IPredSLT, workers, i32(1)), i32(errCount))
-		c.retWhen(c.at.NewICmp(enum.IPredUGE, worker, workers), i32(errCount))
+		c.retWhen(c.isNull(ctx), i32(abi.ErrPointer))
+		c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, abi.ABI, types.I32), i32(abi.Version)), i32(abi.ErrABI))
+		c.retWhen(c.at.NewICmp(enum.IPredSLT, workers, i32(1)), i32(abi.ErrCount))
+		c.retWhen(c.at.NewICmp(enum.IPredUGE, worker, workers), i32(abi.ErrCount))
 		again := c.block()
 		c.jump(again)
 		result := c.at.NewCall(round, ctx, worker, workers)
 		stop := c.at.NewICmp(enum.IPredEQ, result, i32(stopped))
 		if name == "step" {
-			c.at.NewRet(c.at.NewSelect(stop, i32(fine), result))
+			c.at.NewRet(c.at.NewSelect(stop, i32(abi.Fine), result))
 			continue
 		}
 		out := c.block()
 		c.branch(stop, out, again) // an error is worker 0's to report: it has got the same
-		out.NewRet(i32(fine))
+		out.NewRet(i32(abi.Fine))
 	}
 }
 
@@ -54,13 +55,13 @@ func (m *module) round(barrier, run *ir.Func) *ir.Func {
 	c.at.NewCall(barrier, ctx, workers)
 	result := c.at.NewCall(inspect, ctx)
 	good, bad := c.block(), c.block()
-	c.branch(c.at.NewICmp(enum.IPredEQ, result, i32(fine)), good, bad)
+	c.branch(c.at.NewICmp(enum.IPredEQ, result, i32(abi.Fine)), good, bad)
 	bad.NewCall(barrier, ctx, workers)
 	bad.NewRet(result)
 	c.at = good
 	open := c.at.NewCall(run, ctx, worker, workers)
 	c.when(open, func() { c.at.NewCall(barrier, ctx, workers) })
-	c.at.NewRet(i32(fine))
+	c.at.NewRet(i32(abi.Fine))
 	return c.Func
 }
 
@@ -69,9 +70,9 @@ func (m *module) inspect() *ir.Func {
 	p := m.facts
 	c := m.function("inspect", types.I32, ir.NewParam("ctx", bytePtr))
 	ctx := c.Params[0]
-	c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, ctxStop, types.I32), i32(0)), i32(stopped))
-	c.retWhen(c.at.NewICmp(enum.IPredUGE, c.get(ctx, ctxLevel, types.I32), i32(int64(len(m.levels)))), i32(errLevel))
-	rows, seqs, outs := c.get(ctx, ctxRows, types.I64), c.get(ctx, ctxSeqs, types.I64), c.get(ctx, ctxOuts, types.I64)
+	c.retWhen(c.at.NewICmp(enum.IPredNE, c.get(ctx, abi.Stop, types.I32), i32(0)), i32(stopped))
+	c.retWhen(c.at.NewICmp(enum.IPredUGE, c.get(ctx, abi.Level, types.I32), i32(int64(len(m.levels)))), i32(abi.ErrLevel))
+	rows, seqs, outs := c.get(ctx, abi.Rows, types.I64), c.get(ctx, abi.Seqs, types.I64), c.get(ctx, abi.Outs, types.I64)
 	bounds := []struct {
 		x, lo, hi value.Value
 	}{
@@ -80,20 +81,21 @@ func (m *module) inspect() *ir.Func {
 		{outs, i64(0), rows},
 	}
 	for _, b := range bounds {
-		c.retWhen(c.at.NewICmp(enum.IPredSLT, b.x, b.lo), i32(errCount))
-		c.retWhen(c.at.NewICmp(enum.IPredSGT, b.x, b.hi), i32(errCount))
+		c.retWhen(c.at.NewICmp(enum.IPredSLT, b.x, b.lo), i32(abi.ErrCount))
+		c.retWhen(c.at.NewICmp(enum.IPredSGT, b.x, b.hi), i32(abi.ErrCount))
 	}
-	always, forOuts := m.required()
-	for _, off := range always {
-		c.retWhen(c.isNull(c.get(ctx, off, bytePtr)), i32(errPointer))
-	}
-	if len(forOuts) > 0 {
-		c.retWhen(c.at.NewICmp(enum.IPredEQ, outs, i64(0)), i32(fine))
-		for _, off := range forOuts {
-			c.retWhen(c.isNull(c.get(ctx, off, bytePtr)), i32(errPointer))
+	need := m.required()
+	pointers := func(offsets []int64) {
+		for _, off := range offsets {
+			c.retWhen(c.isNull(c.get(ctx, off, bytePtr)), i32(abi.ErrPointer))
 		}
 	}
-	c.at.NewRet(i32(fine))
+	pointers(need.Always)
+	c.retWhen(c.at.NewICmp(enum.IPredEQ, outs, i64(0)), i32(abi.Fine))
+	pointers(need.Outs)
+	c.retWhen(c.isNull(c.get(ctx, abi.Chosen, bytePtr)), i32(abi.Fine))
+	pointers(need.Sampled)
+	c.at.NewRet(i32(abi.Fine))
 	return c.Func
 }
 
@@ -105,6 +107,7 @@ type step struct {
 	ctx              value.Value
 	worker, workers  value.Value // i64
 	rows, seqs, outs value.Value
+	chosen           value.Value // outs, or 0 where no token is to be chosen
 	team             value.Value
 	trace            value.Value // i64*, or null
 	kernels          value.Value // of the level
@@ -116,10 +119,11 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 	c := m.function("run", types.I1, workerParams()...)
 	s := &step{code: c, m: m, t: t, ctx: c.Params[0]}
 	s.worker, s.workers = c.at.NewZExt(c.Params[1], types.I64), c.at.NewZExt(c.Params[2], types.I64)
-	s.rows, s.seqs, s.outs = c.get(s.ctx, ctxRows, types.I64), c.get(s.ctx, ctxSeqs, types.I64), c.get(s.ctx, ctxOuts, types.I64)
-	s.trace = c.get(s.ctx, ctxTrace, types.I64Ptr)
-	s.team = c.bytes(c.get(s.ctx, ctxTeam, bytePtr), c.at.NewMul(s.worker, i64(m.teamBytes())))
-	s.kernels = c.element(t.kernels, c.at.NewSExt(c.get(s.ctx, ctxLevel, types.I32), types.I64), i64(0))
+	s.rows, s.seqs, s.outs = c.get(s.ctx, abi.Rows, types.I64), c.get(s.ctx, abi.Seqs, types.I64), c.get(s.ctx, abi.Outs, types.I64)
+	s.chosen = c.at.NewSelect(c.isNull(c.get(s.ctx, abi.Chosen, bytePtr)), i64(0), s.outs)
+	s.trace = c.get(s.ctx, abi.Trace, types.I64Ptr)
+	s.team = c.bytes(c.get(s.ctx, abi.Team, bytePtr), c.at.NewMul(s.worker, i64(m.teamBytes())))
+	s.kernels = c.element(t.kernels, c.at.NewSExt(c.get(s.ctx, abi.Level, types.I32), types.I64), i64(0))
 
 	phases := int64(len(m.facts.Phases))
 	var ran *ir.InstPhi
@@ -129,7 +133,7 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 		s.stamp(p)
 		skipped := c.at
 		active, next := c.block(), c.block()
-		c.branch(c.at.NewICmp(enum.IPredSGE, s.rows, s.entry(t.phases, p, phaseMinRows)), active, next)
+		c.branch(s.needed(p), active, next)
 		c.at = active
 		s.phase(p)
 		c.at.NewCall(barrier, s.ctx, c.Params[2])
@@ -143,6 +147,12 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 	s.stamp(i64(phases))
 	c.at.NewRet(c.at.NewOr(c.not(ran), c.not(c.isNull(s.trace))))
 	return c.Func
+}
+
+// needed says whether the step has what a phase needs.
+func (s *step) needed(p value.Value) value.Value {
+	rows := s.at.NewICmp(enum.IPredSGE, s.rows, s.entry(s.t.phases, p, phaseMinRows))
+	return s.at.NewAnd(rows, s.at.NewICmp(enum.IPredSGE, s.chosen, s.entry(s.t.phases, p, phaseMinChosen)))
 }
 
 // entry reads a field of row i of a table.
@@ -159,24 +169,31 @@ func (s *step) stamp(phase value.Value) {
 	})
 }
 
-// phase runs the worker's tiles: of all the tiles of the phase's launches, one after another, worker w has those from total*w/workers on.
+// phase runs the worker's tiles. Each launch is divided evenly, because tiles of two launches may differ in cost; what does not come out even goes round:
+// the next launch's odd tiles begin with the worker behind the last that got one.
 func (s *step) phase(p value.Value) {
 	first := s.entry(s.t.phases, p, phaseFirst)
 	n := s.at.NewSub(s.entry(s.t.phases, s.at.NewAdd(p, i64(1)), phaseFirst), first)
-	total := s.sum(n, func(l, base value.Value) value.Value { return s.at.NewAdd(base, s.tiles(s.at.NewAdd(first, l))) })
-	lo := s.at.NewUDiv(s.at.NewMul(total, s.worker), s.workers)
-	hi := s.at.NewUDiv(s.at.NewMul(total, s.at.NewAdd(s.worker, i64(1))), s.workers)
-	s.sum(n, func(l, base value.Value) value.Value {
+	s.sum(n, func(l, turn value.Value) value.Value {
 		launch := s.at.NewAdd(first, l)
 		tiles := s.tiles(launch)
-		a, b := s.max(s.at.NewSub(lo, base), i64(0)), s.min(s.at.NewSub(hi, base), tiles)
+		each, odd := s.at.NewUDiv(tiles, s.workers), s.at.NewURem(tiles, s.workers)
+		place := s.wrapped(s.at.NewSub(s.worker, turn)) // among the workers, from whose turn it is on
+		a := s.at.NewAdd(s.at.NewMul(place, each), s.min(place, odd))
+		b := s.at.NewAdd(s.at.NewAdd(a, each), s.at.NewZExt(s.at.NewICmp(enum.IPredSLT, place, odd), types.I64))
 		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() {
 			kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
 			args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
 			s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
 		})
-		return s.at.NewAdd(base, tiles)
+		return s.wrapped(s.at.NewSub(s.at.NewAdd(turn, odd), s.workers))
 	})
+}
+
+// wrapped adds the number of workers to a negative number.
+func (s *step) wrapped(x value.Value) value.Value {
+	negative := s.at.NewICmp(enum.IPredSLT, x, i64(0))
+	return s.at.NewAdd(x, s.at.NewSelect(negative, s.workers, i64(0)))
 }
 
 func (s *step) kernelType() types.Type {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
@@ -34,7 +35,7 @@ func TestConstants(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := spmdtest.Spaces(t, target).Program
-		want := [16]int64{1, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
+		want := [16]int64{abi.Version, p.WeightBytes, p.WorkBytes, p.TeamBytes, 64, 32, 30, 16, 4, int64(len(p.Phases)), int64(len(Names()))}
 		if d := cmp.Diff(want, *lib.facts); d != "" {
 			t.Errorf("model_facts (-want +got):\n%s", d)
 		}
@@ -67,31 +68,35 @@ func TestStepErrors(t *testing.T) {
 		break_          func(c *modelContext)
 		want            int32
 	}{
-		{"fine", 0, 1, func(c *modelContext) {}, fine},
-		{"abi", 0, 1, func(c *modelContext) { c.u32(ctxABI, 2) }, errABI},
-		{"level negative", 0, 1, func(c *modelContext) { c.u32(ctxLevel, 0xffff_fffe) }, errLevel},
-		{"level above", 0, 1, func(c *modelContext) { c.u32(ctxLevel, 2) }, errLevel},
-		{"rows 0", 0, 1, func(c *modelContext) { c.i64(ctxRows, 0) }, errCount},
-		{"rows negative", 0, 1, func(c *modelContext) { c.i64(ctxRows, -1) }, errCount},
-		{"rows above", 0, 1, func(c *modelContext) { c.i64(ctxRows, 17) }, errCount},
-		{"seqs 0", 0, 1, func(c *modelContext) { c.i64(ctxSeqs, 0) }, errCount},
-		{"seqs above", 0, 1, func(c *modelContext) { c.i64(ctxSeqs, 5) }, errCount},
-		{"more seqs than rows", 0, 1, func(c *modelContext) { c.i64(ctxRows, 1) }, errCount},
-		{"outs negative", 0, 1, func(c *modelContext) { c.i64(ctxOuts, -1) }, errCount},
-		{"more outs than rows", 0, 1, func(c *modelContext) { c.i64(ctxOuts, 6) }, errCount},
-		{"worker negative", -1, 1, func(c *modelContext) {}, errCount},
-		{"worker above", 1, 1, func(c *modelContext) {}, errCount},
-		{"workers 0", 0, 0, func(c *modelContext) {}, errCount},
-		{"weights", 0, 1, func(c *modelContext) { c.i64(ctxWeights, 0) }, errPointer},
-		{"work", 0, 1, func(c *modelContext) { c.i64(ctxWork, 0) }, errPointer},
-		{"team", 0, 1, func(c *modelContext) { c.i64(ctxTeam, 0) }, errPointer},
-		{"state", 0, 1, func(c *modelContext) { c.i64(ctxState, 0) }, errPointer},
-		{"ids", 0, 1, func(c *modelContext) { c.i64(ctxIDs, 0) }, errPointer},
-		{"seq_start", 0, 1, func(c *modelContext) { c.i64(ctxSeqStart, 0) }, errPointer},
-		{"seq_slot", 0, 1, func(c *modelContext) { c.i64(ctxSeqSlot, 0) }, errPointer},
-		{"out_row", 0, 1, func(c *modelContext) { c.i64(ctxOutRow, 0) }, errPointer},
-		{"logits", 0, 1, func(c *modelContext) { c.i64(ctxLogits, 0) }, errPointer},
-		{"no logits wanted", 0, 1, func(c *modelContext) { c.i64(ctxOuts, 0); c.i64(ctxLogits, 0); c.i64(ctxOutRow, 0) }, fine},
+		{"fine", 0, 1, func(c *modelContext) {}, abi.Fine},
+		{"abi", 0, 1, func(c *modelContext) { c.u32(abi.ABI, abi.Version-1) }, abi.ErrABI},
+		{"level negative", 0, 1, func(c *modelContext) { c.u32(abi.Level, 0xffff_fffe) }, abi.ErrLevel},
+		{"level above", 0, 1, func(c *modelContext) { c.u32(abi.Level, 2) }, abi.ErrLevel},
+		{"rows 0", 0, 1, func(c *modelContext) { c.i64(abi.Rows, 0) }, abi.ErrCount},
+		{"rows negative", 0, 1, func(c *modelContext) { c.i64(abi.Rows, -1) }, abi.ErrCount},
+		{"rows above", 0, 1, func(c *modelContext) { c.i64(abi.Rows, 17) }, abi.ErrCount},
+		{"seqs 0", 0, 1, func(c *modelContext) { c.i64(abi.Seqs, 0) }, abi.ErrCount},
+		{"seqs above", 0, 1, func(c *modelContext) { c.i64(abi.Seqs, 5) }, abi.ErrCount},
+		{"more seqs than rows", 0, 1, func(c *modelContext) { c.i64(abi.Rows, 1) }, abi.ErrCount},
+		{"outs negative", 0, 1, func(c *modelContext) { c.i64(abi.Outs, -1) }, abi.ErrCount},
+		{"more outs than rows", 0, 1, func(c *modelContext) { c.i64(abi.Outs, 6) }, abi.ErrCount},
+		{"worker negative", -1, 1, func(c *modelContext) {}, abi.ErrCount},
+		{"worker above", 1, 1, func(c *modelContext) {}, abi.ErrCount},
+		{"workers 0", 0, 0, func(c *modelContext) {}, abi.ErrCount},
+		{"weights", 0, 1, func(c *modelContext) { c.i64(abi.Weights, 0) }, abi.ErrPointer},
+		{"work", 0, 1, func(c *modelContext) { c.i64(abi.Work, 0) }, abi.ErrPointer},
+		{"team", 0, 1, func(c *modelContext) { c.i64(abi.Team, 0) }, abi.ErrPointer},
+		{"state", 0, 1, func(c *modelContext) { c.i64(abi.State, 0) }, abi.ErrPointer},
+		{"ids", 0, 1, func(c *modelContext) { c.i64(abi.IDs, 0) }, abi.ErrPointer},
+		{"seq_start", 0, 1, func(c *modelContext) { c.i64(abi.SeqStart, 0) }, abi.ErrPointer},
+		{"seq_slot", 0, 1, func(c *modelContext) { c.i64(abi.SeqSlot, 0) }, abi.ErrPointer},
+		{"out_row", 0, 1, func(c *modelContext) { c.i64(abi.OutRow, 0) }, abi.ErrPointer},
+		{"logits", 0, 1, func(c *modelContext) { c.i64(abi.Logits, 0) }, abi.ErrPointer},
+		{"no logits wanted", 0, 1, func(c *modelContext) { c.i64(abi.Outs, 0); c.i64(abi.Logits, 0); c.i64(abi.OutRow, 0) }, abi.Fine},
+		{"sampling", 0, 1, func(c *modelContext) { c.i64(abi.Sampling, 0) }, abi.ErrPointer},
+		{"odds", 0, 1, func(c *modelContext) { c.i64(abi.Odds, 0) }, abi.ErrPointer},
+		{"nothing chosen", 0, 1, func(c *modelContext) { c.i64(abi.Chosen, 0); c.i64(abi.Sampling, 0); c.i64(abi.Odds, 0) }, abi.Fine},
+		{"no logits to choose from", 0, 1, func(c *modelContext) { c.i64(abi.Outs, 0); c.i64(abi.Sampling, 0); c.i64(abi.Odds, 0) }, abi.Fine},
 	}
 	eachLibrary(t, "spaces", func(t testing.TB, target spmd.Target) *spmd.Program { return spmdtest.Spaces(t, target).Program }, func(t *testing.T, lib *library) {
 		target, err := Target("x86-64-v3")
@@ -106,11 +111,11 @@ func TestStepErrors(t *testing.T) {
 			}
 			runtime.KeepAlive(c)
 		}
-		if got := call(lib.step, 0, 0, 1); got != errPointer {
-			t.Errorf("no context: model_step gives %d, want %d", got, errPointer)
+		if got := call(lib.step, 0, 0, 1); got != abi.ErrPointer {
+			t.Errorf("no context: model_step gives %d, want %d", got, abi.ErrPointer)
 		}
-		if got := call(lib.serve, 0, 0, 1); got != errPointer {
-			t.Errorf("no context: model_serve gives %d, want %d", got, errPointer)
+		if got := call(lib.serve, 0, 0, 1); got != abi.ErrPointer {
+			t.Errorf("no context: model_serve gives %d, want %d", got, abi.ErrPointer)
 		}
 	})
 }
@@ -139,16 +144,16 @@ func TestBarrier(t *testing.T) {
 					continue // each barrier would wait for time slices to end
 				}
 				c, got := stepContext(t, d, 0, workers)
-				c.u32(ctxSpin, spin)
+				c.u32(abi.Spin, spin)
 				for w, r := range lib.stepAll(c, workers) {
-					if r != fine {
+					if r != abi.Fine {
 						t.Fatalf("%d workers: worker %d gives %d", workers, w, r)
 					}
 				}
 				if x := spmdtest.ChainState(got.Work); x != want {
 					t.Errorf("%d workers, spin %d: %x, want %x", workers, spin, x, want)
 				}
-				if a, s := *field[uint32](c, ctxArrived), *field[uint32](c, ctxSleepers); a != 0 || s != 0 {
+				if a, s := *field[uint32](c, abi.Arrived), *field[uint32](c, abi.Sleepers); a != 0 || s != 0 {
 					t.Errorf("%d workers, spin %d: arrived %d and sleepers %d after the step", workers, spin, a, s)
 				}
 			}
@@ -166,7 +171,7 @@ func TestServe(t *testing.T) {
 		for _, workers := range []int{1, 2, 4} {
 			d := spmdtest.Chain(t, target, chainPhases)
 			c, got := stepContext(t, d, 0, workers)
-			c.u32(ctxSpin, 50)
+			c.u32(abi.Spin, 50)
 			served := make([]int32, workers)
 			var wg sync.WaitGroup
 			for w := 1; w < workers; w++ {
@@ -178,22 +183,22 @@ func TestServe(t *testing.T) {
 			}
 			var want [spmdtest.ChainTiles]uint64
 			for rows := int64(3); rows <= 18; rows += 3 { // the last is too many
-				c.i64(ctxRows, rows)
+				c.i64(abi.Rows, rows)
 				r := call(lib.step, c.ptr(), 0, uintptr(workers))
 				if rows > d.Program.MaxRows {
-					if r != errCount {
+					if r != abi.ErrCount {
 						t.Errorf("%d rows: model_step gives %d", rows, r)
 					}
 					continue
 				}
 				spmdtest.ChainStep(&want, chainPhases, uint64(rows))
-				if x := spmdtest.ChainState(got.Work); r != fine || x != want {
+				if x := spmdtest.ChainState(got.Work); r != abi.Fine || x != want {
 					t.Errorf("%d workers, %d rows: model_step gives %d and %x, want %x", workers, rows, r, x, want)
 				}
 			}
-			c.i64(ctxRows, 3)
-			c.u32(ctxStop, 1)
-			if r := call(lib.step, c.ptr(), 0, uintptr(workers)); r != fine {
+			c.i64(abi.Rows, 3)
+			c.u32(abi.Stop, 1)
+			if r := call(lib.step, c.ptr(), 0, uintptr(workers)); r != abi.Fine {
 				t.Errorf("the step that stops gives %d", r)
 			}
 			wg.Wait()
@@ -220,9 +225,9 @@ func TestTrace(t *testing.T) {
 			c, _ := stepContext(t, d, 0, workers)
 			n := (len(d.Program.Phases) + 1) * workers
 			b := aligned(int64(8 * (n + 1)))
-			c.point(ctxTrace, b)
+			c.point(abi.Trace, b)
 			for _, r := range lib.stepAll(c, workers) {
-				if r != fine {
+				if r != abi.Fine {
 					t.Fatalf("model_step gives %d", r)
 				}
 			}
@@ -255,7 +260,7 @@ func TestAllSkipped(t *testing.T) {
 		c, got := stepContext(t, skipping(t, target), 0, 3)
 		for range 100 {
 			for w, r := range lib.stepAll(c, 3) {
-				if r != fine {
+				if r != abi.Fine {
 					t.Fatalf("worker %d gives %d", w, r)
 				}
 			}

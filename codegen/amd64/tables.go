@@ -14,7 +14,7 @@ import (
 
 // tables are the program as constants: which launches a phase has, and what each needs.
 type tables struct {
-	phases   *ir.Global // [phases+1]{MinRows, first launch}
+	phases   *ir.Global // [phases+1]{MinRows, MinChosen, first launch}
 	launches *ir.Global // [launches]{kernel, index of its arguments, panels, By, Block}
 	args     *ir.Global // all arguments of all launches
 	kernels  *ir.Global // [levels][kernels] functions
@@ -23,6 +23,7 @@ type tables struct {
 // Fields of phases and launches, all i64.
 const (
 	phaseMinRows = iota
+	phaseMinChosen
 	phaseFirst
 	phaseFields
 )
@@ -49,7 +50,7 @@ func (m *module) tables() tables {
 	var phases, launches [][]int64
 	var args []int64
 	for _, ph := range m.facts.Phases {
-		phases = append(phases, []int64{ph.MinRows, int64(len(launches))})
+		phases = append(phases, []int64{ph.MinRows, ph.MinChosen, int64(len(launches))})
 		for _, l := range ph.Launches {
 			block := int64(1)
 			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
@@ -59,7 +60,7 @@ func (m *module) tables() tables {
 			args = append(args, l.Args...)
 		}
 	}
-	phases = append(phases, []int64{0, int64(len(launches))})
+	phases = append(phases, []int64{0, 0, int64(len(launches))})
 	t := tables{
 		phases:   m.hidden("phases", rows(phases, phaseFields)),
 		launches: m.hidden("launches", rows(launches, launchFields)),
@@ -112,9 +113,9 @@ func sameShape(a, b Level) error {
 	}
 	for i, ph := range p.Phases {
 		qh := q.Phases[i]
-		if ph.MinRows != qh.MinRows || len(ph.Launches) != len(qh.Launches) {
-			return differ(fmt.Sprintf("phase %d (%s): MinRows and number of launches", i, ph.Name),
-				[]int64{ph.MinRows, int64(len(ph.Launches))}, []int64{qh.MinRows, int64(len(qh.Launches))})
+		if ph.Needs != qh.Needs || len(ph.Launches) != len(qh.Launches) {
+			return differ(fmt.Sprintf("phase %d (%s): MinRows, MinChosen and number of launches", i, ph.Name),
+				[]int64{ph.MinRows, ph.MinChosen, int64(len(ph.Launches))}, []int64{qh.MinRows, qh.MinChosen, int64(len(qh.Launches))})
 		}
 		for j, l := range ph.Launches {
 			k := qh.Launches[j]

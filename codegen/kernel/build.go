@@ -14,6 +14,7 @@ type Options struct {
 	Weights string // element type of matrices: "as-is" (the checkpoint's), "f32" or "bf16"; vectors, A and the convolution's taps are f32 always
 	MaxRows int    // rows of a step at most; 0: 512
 	MaxSeqs int    // sequences of a step at most; 0: 256
+	Fast    bool   // products of many rows of floats may round to bf16 and sum in any order, on targets that gain by it
 }
 
 // weightModes are the values of Options.Weights.
@@ -45,6 +46,7 @@ type Plan struct {
 	Pieces   []Piece
 	States   []StateLayout
 	Kept     []Kept
+	Counters []Counter
 	Costs    [][]Cost // by phase and launch
 }
 
@@ -68,7 +70,8 @@ func Build(m *ir.Module, targets []spmd.Target, o Options) (*Plan, error) {
 	}
 	p.placeWeights()
 	p.placeRows()
-	plan := &Plan{Pieces: p.pieces, States: p.states}
+	p.placeCounters()
+	plan := &Plan{Pieces: p.pieces, States: p.states, Counters: p.counters}
 	for _, v := range m.Func.Returns[1:] {
 		r := root(v)
 		plan.Kept = append(plan.Kept, Kept{Name: v.Name, Offset: p.rowsAt[r], Stride: stride(r), Columns: elements(r), PerWantedRow: perRow(r) == ir.Outs})
@@ -89,13 +92,17 @@ type planner struct {
 	m            *ir.Module
 	elem         spmd.Elem // of matrices; Bool: as in the checkpoint
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
+	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
+	members      int64     // that can share a tile, on all targets
+	fast         bool
 	maxRows      int64
 	maxSeqs      int64
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
-	list         []*task            // in order of execution
+	multiplied   map[*ir.Value]form  // how the weights that linear ops read are packed
+	runs         map[*ir.Value]int64 // units of them that a lane loads at once, where that is more than one
+	list         []*task             // in order of execution
 	slotBytes    int64
 	states       []StateLayout
 	stateAt      map[*ir.Value]int64
@@ -103,6 +110,8 @@ type planner struct {
 	weightAt     map[weightKey]int64
 	rowsAt       map[*ir.Value]int64
 	workBytes    int64
+	counters     []Counter
+	countAt      map[*external]int64
 }
 
 type weightKey struct {
@@ -121,14 +130,23 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 	lanes := int64(16)
 	for _, t := range targets {
 		lanes = max(lanes, int64(t.Lanes))
+		if t.LaneBytes != targets[0].LaneBytes {
+			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
+		}
+		if t.Members != targets[0].Members {
+			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
+		}
 	}
-	p := &planner{m: m, elem: elem, lanes: lanes, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
-		multiplied: map[*ir.Value]form{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+	p := &planner{m: m, elem: elem, fast: o.Fast, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
 	}
 	if p.maxSeqs == 0 {
 		p.maxSeqs = 256
+	}
+	if len(targets) > 0 {
+		p.laneBytes, p.members = int64(targets[0].LaneBytes), int64(targets[0].Members)
 	}
 	if len(m.Func.Returns) == 0 {
 		return nil, fmt.Errorf("the function returns nothing, want the logits first")
@@ -146,6 +164,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		}
 		if op.Code == ir.OpLinear {
 			p.multiplied[op.Args[1]] = productForm(op.Args[0], op.Args[1])
+			p.planRuns(op)
 		}
 	}
 	return p, nil
@@ -178,7 +197,7 @@ func (p *planner) outputs(g *ir.Group) []*ir.Value {
 			if p.isState(r) {
 				continue
 			}
-			out := slices.Contains(p.m.Func.Returns, r)
+			out := slices.Contains(p.m.Func.Returns, r) || counted(r) // what is counted is counted where it is stored
 			for _, u := range p.uses[r] {
 				out = out || u.Group != g
 			}
@@ -232,7 +251,12 @@ func (p *planner) tasks() error {
 		}
 		p.list = append(p.list, ts...)
 	}
-	p.slotBytes = roundUp(p.slotBytes, 64)
+	s, err := newSampler(elements(p.logits), p.logitsStride)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	p.list = append(p.list, s)
+	p.slotBytes = oddLines(p.slotBytes)
 	return errors.Join(errs...)
 }
 
@@ -242,8 +266,7 @@ func (p *planner) groupTasks(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	case g.Kind == ir.GroupScan:
 		return p.newScan(g)
 	case g.Kind == ir.GroupContract, convolves:
-		t, err := p.newContraction(g, ops)
-		return []*task{t}, err
+		return p.contractions(g, ops)
 	case g.Kind == ir.GroupMap:
 		t, err := p.newMap(g, ops)
 		return []*task{t}, err

@@ -25,7 +25,7 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 		func(i int, kk *spmd.Value, u int64) *spmd.Value {
 			a := k.Load(t.at[i], kk, u)
 			if unsigned {
-				a = k.Xor(a, k.I32(-0x7f7f7f80)) // code + 128
+				a = k.Xor(k.Splat(a), k.Splat(k.I32(-0x7f7f7f80))) // code + 128
 			}
 			return a
 		},
@@ -78,14 +78,14 @@ const tileRows = 4
 func (m *matrix) tiles(k *code, lo, hi *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
 	w := int64(k.Target.Lanes)
 	c := k.Scratch(spmd.I32, 16*m.panel)
-	weights := k.Offset(m.wBytes.ptr, k.Mul(k.panel, k.I(4*m.units*m.panel)))
+	weights := k.Offset(m.wBytes.ptr, k.Mul(k.panel, k.I(4*m.padded*m.panel)))
 	k.For(lo, hi, 16, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		n := k.Min(k.Sub(hi, row), k.I(16))
 		for at := int64(0); at < 16*m.panel; at += w {
 			k.StoreV(c, nil, at, k.I32(0))
 		}
 		x := k.Offset(m.xBytes.ptr, k.Mul(row, k.I(4*m.stride)))
-		k.MMA8(c, x, weights, k.I(m.units), n, spmd.Strides{C: m.panel, A: 4 * m.stride, B: 4 * m.panel}, m.panel/16)
+		k.MMA8(c, x, weights, k.I(m.units), n, m.strides(m.panel), m.panel/16)
 		k.For(k.I(0), n, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			for off := int64(0); off < m.panel; off += w {
 				store(k.Add(row, i), off, k.LoadV(c, k.Mul(i, k.I(m.panel)), off))

@@ -179,3 +179,73 @@ const embed4 = `module "embed" vocab=<V> {
   }
 }
 `
+
+// rows8 makes codes under a scale for each row, behind everything that a map group may hold: a norm with groups, a transform, nothing, a layer norm; with
+// readers of the value itself, and codes of one scale in front of a norm.
+const rows8 = `module "rows" vocab=<E> {
+  weight %embed: f32[<V>, <E>]
+  weight %w1: i8[<E>, <E>]
+  weight %m1: f32[<E>]
+  weight %w2: i4[<E>, <E>]
+  weight %s2: f32[<E>, <GR>]
+  weight %g: f32[<E>]
+  func step(%ids: i32[T], %outs: i32[O]) -> (f32[O, <E>]) {
+    group map g0 {
+      %h0 = gather %embed %ids : f32[T, <E>]
+    }
+    group map g1 {
+      %h0.q = quantize %h0 inv=90 : i8[T, <E>]
+      %h0.f = cast %h0.q to=f32 : f32[T, <E>]
+      %n = rmsnorm %h0.f %g eps=1e-5 groups=<G> : f32[T, <E>]
+      %n.s = rowscale %n : f32[T, 1]
+      %n.inv = recip %n.s : f32[T, 1]
+      %n.q = quantize %n %n.inv : i8[T, <E>]
+    }
+    group contract g2 {
+      %a.acc = linear %n.q %w1 : i32[T, <E>]
+      %a.f = cast %a.acc to=f32 : f32[T, <E>]
+      %a.r = mul %a.f %n.s : f32[T, <E>]
+      %a = fma %a.r %m1 %h0 : f32[T, <E>]
+    }
+    group map g3 {
+      %u = silu %a : f32[T, <E>]
+      %u.s = rowscale %u : f32[T, 1]
+      %u.inv = recip %u.s : f32[T, 1]
+      %u.q = quantize %u %u.inv full=true : i8[T, <E>]
+    }
+    group contract g4 {
+      %b.acc = linear %u.q %w2 _ %s2 group=32 : f32[T, <E>]
+      %b = fma %b.acc %u.s %u : f32[T, <E>]
+    }
+    group map g5 {
+      %y0 = hadamard %b _ blocks=<HB> m=<HM> k=<HK> : f32[T, <E>]
+      %root = const value=0.125 : f32[]
+      %y = mul %y0 %root : f32[T, <E>]
+      %y.s = rowscale %y : f32[T, 1]
+      %y.inv = recip %y.s : f32[T, 1]
+      %y.q = quantize %y %y.inv : i8[T, <E>]
+    }
+    group contract g6 {
+      %c.acc = linear %y.q %w1 : i32[T, <E>]
+      %c.f = cast %c.acc to=f32 : f32[T, <E>]
+      %c.r = mul %c.f %y.s : f32[T, <E>]
+      %c = fma %c.r %m1 %n : f32[T, <E>]
+    }
+    group map g7 {
+      %last = gather %c %outs : f32[O, <E>]
+    }
+    group map g8 {
+      %ln = layernorm %last %g _ eps=1e-5 : f32[O, <E>]
+      %ln.s = rowscale %ln : f32[O, 1]
+      %ln.inv = recip %ln.s : f32[O, 1]
+      %ln.q = quantize %ln %ln.inv : i8[O, <E>]
+    }
+    group contract g9 {
+      %head.acc = linear %ln.q %w1 : i32[O, <E>]
+      %head.f = cast %head.acc to=f32 : f32[O, <E>]
+      %logits = mul %head.f %ln.s : f32[O, <E>]
+    }
+    return %logits
+  }
+}
+`

@@ -27,7 +27,21 @@ type contraction struct {
 	convW   *external
 	convB   *external
 	history *external
+	way     way
+	columns int64 // of a staged tile
 }
+
+// way is how a contraction goes about its rows. Targets with teams have several ways to do some, and take one by the number of rows.
+type way uint8
+
+const (
+	byPanels  way = iota // a tile is a panel by a block of rows
+	few                  // a team shares a panel, each member a part of K, and there are few rows; see split.go
+	shared               // the same for any number of rows
+	below                // byPanels, with fewer rows than staged
+	staged               // many rows, in tiles of a team, through scratch; see staged.go
+	convolved            // the convolution behind staged
+)
 
 // panelWidth is the number of columns of a tile: 32 lets one row use two registers of 16 lanes, or four of 8; narrow layers get 16, so that
 // there are tiles for more than two workers, or as many as the widest target has lanes.
@@ -39,9 +53,9 @@ func (p *planner) panelWidth(n int64) int64 {
 }
 
 // newContraction declares a contract group.
-func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
+func (p *planner) newContraction(g *ir.Group, ops []*ir.Op, w way) (*task, error) {
 	t := newTask(g, g.Note)
-	c := &contraction{}
+	c := &contraction{way: w}
 	for _, op := range ops {
 		switch op.Code {
 		case ir.OpLinear:
@@ -59,12 +73,13 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 		c.before = slices.DeleteFunc(slices.Clone(c.outs), func(v *ir.Value) bool { return after[v] })
 		c.outs = slices.DeleteFunc(c.outs, func(v *ir.Value) bool { return !after[v] })
 	}
+	c.separate()
 	all := slices.Concat(c.before, c.outs)
 	c.n = elements(all[0])
 	c.panel = p.panelWidth(c.n)
 	switch {
 	case c.linear != nil:
-		fmt.Fprintf(&t.shape, "contract %d by %d:", c.n, c.panel)
+		fmt.Fprintf(&t.shape, "contract %d by %d%s:", c.n, c.panel, [...]string{few: " few", shared: " shared", below: " below", staged: " staged", convolved: ""}[w])
 		m, err := p.newMatrix(t, operandsOf(c.linear), c.panel)
 		if err != nil {
 			return nil, err
@@ -75,6 +90,9 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 		c.x = t.read(c.conv.Args[0])
 	default:
 		return nil, fmt.Errorf("it has neither a linear op nor a conv")
+	}
+	if w == staged { // copied byte by byte, whatever it is
+		c.m.xBytes, c.m.wBytes = t.byBytes(c.m.x), t.byBytes(c.m.w)
 	}
 	if err := c.declare(t); err != nil {
 		return nil, err
@@ -90,6 +108,7 @@ func (p *planner) newContraction(g *ir.Group, ops []*ir.Op) (*task, error) {
 		t.grid.By = spmd.ByOutBlocks
 	}
 	t.build = func(k *code) { c.build(k) }
+	p.bound(c, t)
 	return t, nil
 }
 
@@ -133,6 +152,17 @@ func (c *contraction) declare(t *task) error {
 func (c *contraction) build(k *code) {
 	lo, hi := k.span(k.t.grid)
 	col := k.Mul(k.panel, k.I(c.panel))
+	switch c.way {
+	case few, shared:
+		c.buildShared(k, lo, hi, col)
+		return
+	case staged:
+		c.buildStaged(k, lo, hi)
+		return
+	case convolved:
+		c.convolveShared(k, k.Offset(c.x.ptr, col), stride(c.x.value), col)
+		return
+	}
 	if c.conv == nil {
 		c.product(k, lo, hi, col, func(p *point) { k.putAll(p, c.outs) })
 		return
@@ -142,6 +172,7 @@ func (c *contraction) build(k *code) {
 		return
 	}
 	raw := k.Scratch(spmd.F32, k.plan.maxRows*c.panel)
+	c.fetchHistory(k)
 	c.product(k, lo, hi, col, func(p *point) {
 		k.StoreV(raw, k.Mul(p.row, k.I(c.panel)), p.off, asF32(k.Builder, k.eval(p, c.convIn)))
 		k.putAll(p, c.before)

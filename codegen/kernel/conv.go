@@ -5,6 +5,19 @@ import (
 	"github.com/ssmc/ssmc/ir"
 )
 
+// fetchHistory asks for what convolve reads of all sequences' states: they lie anywhere, and the product in front of it takes longer than memory.
+func (c *contraction) fetchHistory(k *code) {
+	window := (c.taps - 1) * c.panel
+	k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		_, _, slot := k.sequence(s)
+		past := k.inSlot(c.history, slot, k.Mul(k.panel, k.I(window)))
+		for at := int64(0); at < window; at += 64 / c.history.elem.Bytes() {
+			k.Prefetch(past, nil, at)
+		}
+		return nil
+	})
+}
+
 // convolve runs the causal depthwise convolution over each sequence's rows of one panel: y[t] = b + sum_k w[k] x[t-(K-1)+k], k ascending.
 // The last K-1 inputs travel in registers; they come from the sequence's state and go back to it. Row r of the panel's inputs lies at
 // raw[r*rowStride]. Codes are convolved as float32: at most eight products below 2^14 each are exact there.
@@ -12,7 +25,8 @@ func (c *contraction) convolve(k *code, raw *spmd.Value, rowStride int64, col *s
 	w := int64(k.Target.Lanes)
 	taps := k.Offset(c.convW.ptr, k.Mul(k.panel, k.I(c.taps*c.panel)))
 	window := c.taps - 1
-	k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+	first, step := c.turns(k)
+	k.For(first, k.Seqs(), step, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		lo, hi, slot := k.sequence(s)
 		past := k.inSlot(c.history, slot, k.Mul(k.panel, k.I(window*c.panel)))
 		k.For(k.I(0), k.I(c.panel), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {

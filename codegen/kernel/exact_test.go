@@ -3,7 +3,10 @@ package kernel
 import (
 	"encoding/binary"
 	"math"
+	"regexp"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
@@ -26,21 +29,52 @@ func TestSameBits(t *testing.T) {
 		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, ChunkRows - 1, 3}},
 		{"mamba2 groups", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 13}},
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{ChunkRows - 1}},
+		{"mamba2 half a vector", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 4, p: 24, groups: 2}, []int{5, 13}},
 		{"codes", mamba8, sizes{vocab: 9, d: 16, e: 64, n: 16, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 4}},
 		{"codes, odd", mamba8, sizes{vocab: 11, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{7, 2, 1}},
 		{"codes, tied", tied8, sizes{vocab: 45, d: 21, e: 24, n: 5, r: 3, taps: 3, hb: 1, hm: 12, hk: 1}, []int{3, 1}},
 		{"codes, tied, wide", tied8, sizes{vocab: 517, d: 48, e: 64, n: 2, r: 4, taps: 2, hb: 1, hm: 1, hk: 6}, []int{2, 5}},
+		{"codes, many rows", mamba8, sizes{vocab: 9, d: 48, e: 200, n: 16, r: 4, taps: 4, hb: 25, hm: 1, hk: 3}, []int{1, 63, 9, 67}},
+		{"codes, many rows, short sequences", mamba8, sizes{vocab: 9, d: 80, e: 64, n: 3, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 2, 3, 60, 2, 1}},
+		{"codes, many rows, tied", tied8, sizes{vocab: 517, d: 48, e: 64, n: 2, r: 4, taps: 2, hb: 1, hm: 1, hk: 6}, []int{20, 55}},
+		{"four bits, many rows", embed4, sizes{vocab: 70, d: 96, groups: 3, p: 32}, []int{68}},
 		{"four bits, tied", embed4, sizes{vocab: 37, d: 64, groups: 2, p: 32}, []int{3, 1}},
 		{"four bits, wide", embed4, sizes{vocab: 530, d: 384, groups: 3, p: 128}, []int{5}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
+		{"row scales", rows8, sizes{vocab: 40, e: 64, groups: 2, hb: 1, hm: 1, hk: 6}, []int{3, 1, 9}},
+		{"row scales, odd", rows8, sizes{vocab: 21, e: 24, groups: 3, hb: 3, hm: 1, hk: 3}, []int{9, 2}},
+		{"row scales, groups", rows8, sizes{vocab: 21, e: 96, groups: 2, hb: 1, hm: 12, hk: 3}, []int{4}},
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},
 	} {
 		t.Run(z.name, func(t *testing.T) {
 			sameBits(t, module(t, z.replace(z.text)), targets, z.rows)
 			sameBits(t, module(t, z.replace(z.text)), wide, z.rows)
+			if counted := countAll(z.text); counted != z.text {
+				sameBits(t, module(t, z.replace(counted)), targets, z.rows)
+				sameBits(t, module(t, z.replace(counted)), wide, z.rows)
+			}
+			sameBits(t, module(t, z.replace(z.text)), gpu, z.rows)
 		})
 	}
+}
+
+// countAll makes every quantize of a model count, with scales so small that much is clamped.
+func countAll(text string) string {
+	return regexp.MustCompile(`(quantize [^:]*inv=)([0-9])`).ReplaceAllString(regexp.MustCompile(`(quantize [^:]*) :`).ReplaceAllString(text, "$1 count=true :"), "${1}3$2")
+}
+
+// clampedValues is how many values each quantize of a step clamped, as the plan's counters in work memory say.
+func clampedValues(plan *Plan, work []byte, rows, seqs, outs int) map[string]int {
+	counts := map[string]int{}
+	for _, c := range plan.Counters {
+		sum := 0
+		for i := range c.Lanes * c.Grid.Panels * c.Grid.Blocks(int64(rows), int64(seqs), int64(outs)) {
+			sum += int(int32(binary.LittleEndian.Uint32(work[c.Offset+4*i:])))
+		}
+		counts[c.Name] += sum // a step is one of two launches' that make it
+	}
+	return counts
 }
 
 // contractProducts writes the fma that the kernels make of an add and a product in one group.
@@ -68,9 +102,27 @@ func sameBits(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 	in := ir.RandomInputs[float32](m, 1, rows...)
 	total := in.SeqStart[len(rows)]
 	in.Outs = []int32{int32(total - 1), 0, int32(total / 2)}[:min(3, total)]
-	want, err := ir.Eval(contractProducts(m), in)
+	if total >= fewRows { // logits of many rows too
+		in.Outs = nil
+		for i := range total {
+			in.Outs = append(in.Outs, int32(total-1-i))
+		}
+	}
+	evaluator, err := ir.NewEvaluator[float32](contractProducts(m))
 	if err != nil {
 		t.Fatal(err)
+	}
+	clamped, all := map[string]int{}, 0
+	evaluator.Clamped = func(name string, seen, n int) {
+		clamped[name] = n
+		all += n
+	}
+	want, err := evaluator.Step(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Counters) > 0 && all == 0 {
+		t.Fatal("nothing is clamped: the counts say nothing")
 	}
 	step := spmd.StepInput{IDs: in.IDs, OutRow: in.Outs}
 	var states [][]float64
@@ -93,9 +145,13 @@ func sameBits(t *testing.T, m *ir.Module, targets []spmd.Target, rows []int) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		machine.PoisonWork, machine.Races, machine.Seed = true, true, 3
 		machine.Memory[spmd.State] = slotData(plan, m.Func, states, len(rows), p.SlotBytes)
 		if err := machine.Step(p, step); err != nil {
 			t.Fatal(err)
+		}
+		if d := cmp.Diff(clamped, clampedValues(plan, machine.Memory[spmd.Work], total, len(rows), len(in.Outs))); d != "" {
+			t.Errorf("%s: clamped values (-evaluated +counted):\n%s", p.Target.Name, d)
 		}
 		for o := range in.Outs {
 			for c, x := range machine.Logits(p, o) {

@@ -13,6 +13,7 @@ type point struct {
 	col   *spmd.Value // i64, first column, or nil for 0
 	off   int64       // added to col
 	count *spmd.Value // i64, columns that are stored; nil: all W
+	own   int64       // lanes that no other point computes too; 0: all W, below 0: none
 	vals  map[*ir.Value]*spmd.Value
 }
 
@@ -55,18 +56,25 @@ func asF32(b *spmd.Builder, x *spmd.Value) *spmd.Value {
 // quantize makes codes: times the reciprocal scale, clamped, to the nearest integer, ties to even. The clamp comes first, so that the
 // conversion cannot overflow; a NaN becomes the lowest code.
 func quantize(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value {
-	t := x[0]
+	return b.Round(b.Min(b.Max(unclamped(b, a, x), b.F(lowestCode(a))), b.F(127)))
+}
+
+// unclamped is the scaled operand of a quantize op.
+func unclamped(b *spmd.Builder, a *ir.Attrs, x []*spmd.Value) *spmd.Value {
 	switch {
 	case len(x) > 1 && x[1] != nil:
-		t = b.Mul(t, x[1])
+		return b.Mul(x[0], x[1])
 	case a.Inv != 1:
-		t = b.Mul(t, b.F(a.Inv))
+		return b.Mul(x[0], b.F(a.Inv))
 	}
-	lowest := float32(-127)
+	return x[0]
+}
+
+func lowestCode(a *ir.Attrs) float32 {
 	if a.Full {
-		lowest = -128
+		return -128
 	}
-	return b.Round(b.Min(b.Max(t, b.F(lowest)), b.F(127)))
+	return -127
 }
 
 // declare names everything outside of the group that the expression of v reads: rows of cols columns or of one, and vectors. stop holds values that the
@@ -100,6 +108,9 @@ func (t *task) declare(v *ir.Value, stop map[*ir.Value]string, cols int64) error
 		return fmt.Errorf("cast of %%%s to %v has no kernel", v.Def.Args[0].Name, v.Type.DType)
 	case elementwise[v.Def.Code] != nil:
 		fmt.Fprintf(&t.shape, "(%v %v %v", v.Def.Code, v.Def.Attrs.Inv, v.Def.Attrs.Full)
+		if counted(v) {
+			fmt.Fprintf(&t.shape, " counted %d", t.index(t.counter(v)))
+		}
 		for _, a := range v.Def.Args {
 			if a == nil {
 				continue
@@ -198,12 +209,17 @@ func (k *code) putAll(p *point, vs []*ir.Value) {
 
 // put stores x as v at the point.
 func (k *code) put(p *point, v *ir.Value, x *spmd.Value) {
+	k.count(p, v)
 	to, row := k.t.find(useLogits, nil), k.plan.logitsStride
 	if to == nil || v != k.plan.logits {
 		to, row = k.t.find(useWrite, root(v)), stride(root(v))
 	}
-	if p.count != nil {
-		k.StoreVN(to.ptr, k.at(p, row), p.off, p.count, x)
+	count := p.count
+	if p.own > 0 && p.own < int64(k.Target.Lanes) && to.elem == spmd.I8 {
+		count = k.I(p.own) // rows of codes lie so close that the lanes behind the last column would be the next row's
+	}
+	if count != nil {
+		k.StoreVN(to.ptr, k.at(p, row), p.off, count, x)
 		return
 	}
 	k.StoreV(to.ptr, k.at(p, row), p.off, x)

@@ -105,36 +105,41 @@ func (t *tile) floatNibbles(k *code, sum [][]*spmd.Value, lo, hi *spmd.Value) {
 
 // sumRows adds up each row's codes by group, exactly: they stay far below 2^24.
 func (t *tile) sumRows(k *code) {
-	w := int64(k.Target.Lanes)
 	groups := t.m.scales.k
 	t.rowSums = k.Scratch(spmd.F32, groups*int64(len(t.at)))
 	ones := k.Splat(k.I32(0x01010101))
-	sum := func(at, first *spmd.Value, count int64) *spmd.Value { // of count words from first on
-		acc := each(make([]*spmd.Value, max(1, 16/w)), func(int) *spmd.Value { return k.Splat(k.I32(0)) })
-		for off := int64(0); off < count; off += 16 {
-			for j := range acc {
-				left := count - off - int64(j)*w
-				if left > 0 {
-					if w > 16 {
-						left = min(left, 16)
-					}
-					acc[j] = k.Dot4U(acc[j], ones, k.LoadVN(at, first, off+int64(j)*w, k.I(min(left, w))), 1)
-				}
-			}
-		}
-		return k.ReduceAdd(each(acc, func(j int) *spmd.Value { return k.ToF32(acc[j]) })...)
-	}
 	per := t.m.group / 4
-	all := (t.m.units*8 + 3) / 4 // words of a row that products touch
+	all := t.wordsOfRow()
 	for i, at := range t.at {
 		base := int64(i) * groups
 		whole := all / per
 		k.For(k.I(0), k.I(whole), 1, nil, func(g *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-			k.Store(t.rowSums, g, base, sum(at, k.Mul(g, k.I(per)), per))
+			k.Store(t.rowSums, g, base, sumWords(k, ones, at, k.Mul(g, k.I(per)), per))
 			return nil
 		})
 		if whole < groups {
-			k.Store(t.rowSums, nil, base+whole, sum(at, k.I(whole*per), all-whole*per))
+			k.Store(t.rowSums, nil, base+whole, sumWords(k, ones, at, k.I(whole*per), all-whole*per))
 		}
 	}
+}
+
+// wordsOfRow is how many words of a row of codes products touch.
+func (t *tile) wordsOfRow() int64 { return (t.m.units*8 + 3) / 4 }
+
+// sumWords is the sum of the codes of count words from first on.
+func sumWords(k *code, ones, at, first *spmd.Value, count int64) *spmd.Value {
+	w := int64(k.Target.Lanes)
+	acc := each(make([]*spmd.Value, max(1, 16/w)), func(int) *spmd.Value { return k.Splat(k.I32(0)) })
+	for off := int64(0); off < count; off += 16 {
+		for j := range acc {
+			left := count - off - int64(j)*w
+			if left > 0 {
+				if w > 16 {
+					left = min(left, 16)
+				}
+				acc[j] = k.Dot4U(acc[j], ones, k.LoadVN(at, first, off+int64(j)*w, k.I(min(left, w))), 1)
+			}
+		}
+	}
+	return k.ReduceAdd(each(acc, func(j int) *spmd.Value { return k.ToF32(acc[j]) })...)
 }

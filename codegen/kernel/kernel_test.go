@@ -22,6 +22,9 @@ var targets = []spmd.Target{
 // wide is a target with 32 lanes, as a GPU has them: its panels are wider, so it has a plan of its own.
 var wide = []spmd.Target{{Name: "32 lanes", Lanes: 32, Registers: 64, L1: 32 << 10, L2: 1 << 20, Members: 1}}
 
+// gpu has what kernels ask of a GPU.
+var gpu = []spmd.Target{{Name: "gpu", Lanes: 32, Registers: 255, L1: 16 << 10, L2: 64 << 10, Members: 8, Dot: spmd.DotUnsigned, Tiles: true, LaneBytes: 16}}
+
 // module parses the text of a model and gives its weights data from their names.
 func module(t *testing.T, text string) *ir.Module {
 	t.Helper()
@@ -143,12 +146,14 @@ func TestAgainstEvaluator(t *testing.T) {
 		{"many rows", mamba, sizes{vocab: 33, d: 17, e: 31, n: 4, r: 2, taps: 4}, []int{100, 1, 27}},
 		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, 40, 3}},
 		{"mamba2 groups", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 33, 64}},
+		{"mamba2 half a vector", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 4, p: 24, groups: 2}, []int{5, 65}},
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{31, 32, 65}},
 		{"mamba2 wide head", mamba2, sizes{vocab: 17, d: 11, n: 17, taps: 2, heads: 2, p: 64, groups: 1}, []int{37}},
 	} {
 		t.Run(z.name, func(t *testing.T) {
 			againstEvaluator(t, module(t, z.replace(z.text)), targets, z.rows)
 			againstEvaluator(t, module(t, z.replace(z.text)), wide, z.rows)
+			againstEvaluator(t, module(t, z.replace(z.text)), gpu, z.rows)
 		})
 	}
 }

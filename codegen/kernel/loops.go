@@ -95,7 +95,10 @@ func outer(b *spmd.Builder, acc [][]*spmd.Value, lo, hi *spmd.Value, unroll int6
 			cols[j] = v(j, k, u)
 		}
 		for i := range c {
-			x := b.Splat(a(i, k, u))
+			x := a(i, k, u)
+			if x.Type.Kind != spmd.Varying {
+				x = b.Splat(x)
+			}
 			for j := range cols {
 				c[i][j] = mac(x, cols[j], c[i][j])
 			}

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
@@ -11,7 +13,7 @@ import (
 const mapBlock = 8
 
 // rowMap is a map group: elementwise chains over rows, at most one op among them that sees whole rows (a norm, a Hadamard transform), perhaps a
-// gather in front.
+// gather in front, and perhaps codes behind, under a scale that each row has for itself.
 type rowMap struct {
 	norm      *ir.Op     // the op that sees whole rows; nil: none
 	butterfly *transform // of a Hadamard transform
@@ -20,6 +22,8 @@ type rowMap struct {
 	table     *external // of the gather, when it reads a weight
 	first     []*ir.Value
 	then      []*ir.Value // what is stored before and after the norm
+	scale     *ir.Op      // of each row; nil: none
+	scalars   []*ir.Value // numbers of a row that follow from its scale
 	weight    *external
 	bias      *external
 }
@@ -34,6 +38,11 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 				return nil, fmt.Errorf("it has two ops that see whole rows: %%%s and %%%s", m.norm.Results[0].Name, op.Results[0].Name)
 			}
 			m.norm = op
+		case ir.OpRowScale:
+			if m.scale != nil {
+				return nil, fmt.Errorf("it scales rows twice: %%%s and %%%s", m.scale.Results[0].Name, op.Results[0].Name)
+			}
+			m.scale = op
 		case ir.OpGather:
 			m.gather = op
 		}
@@ -42,7 +51,9 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 	if len(outs) == 0 {
 		return nil, fmt.Errorf("it leaves no value")
 	}
-	m.cols = elements(outs[0])
+	if m.cols = elements(outs[0]); m.scale != nil {
+		m.cols = elements(m.scale.Args[0])
+	}
 	t.cols = m.cols
 	fmt.Fprintf(&t.shape, "map %d:", m.cols)
 	if err := m.declare(p, t, outs); err != nil {
@@ -75,11 +86,23 @@ func (m *rowMap) declare(p *planner, t *task, outs []*ir.Value) error {
 		}
 		stop[m.norm.Results[0]] = "norm"
 	}
+	if m.scale != nil {
+		t.shape.WriteString("scale of ")
+		if err := t.declare(m.scale.Args[0], stop, m.cols); err != nil {
+			return err
+		}
+		stop[m.scale.Result()] = "rowscale"
+		m.declareScalars(p.m.Func.Ops, t.group)
+	}
 	after := map[*ir.Value]bool{}
 	if m.norm != nil {
 		after = dependents(t.group, m.norm.Results[0], p.m.Func.Ops)
 	}
 	for _, v := range outs {
+		if slices.Contains(m.scalars, v) {
+			fmt.Fprintf(&t.shape, " out number %d", slices.Index(m.scalars, v))
+			continue
+		}
 		if elements(v) != m.cols {
 			return fmt.Errorf("it leaves rows of %d and of %d columns", m.cols, elements(v))
 		}
@@ -111,6 +134,16 @@ func (m *rowMap) declareRowOp(t *task) error {
 		t.shape.WriteString(" bias")
 	}
 	return nil
+}
+
+// declareScalars finds the numbers that follow from a row's scale, its reciprocal mostly: they are computed once a row.
+func (m *rowMap) declareScalars(ops []*ir.Op, g *ir.Group) {
+	after := dependents(g, m.scale.Result(), ops)
+	for _, op := range ops {
+		if r := op.Results[0]; op.Group == g && after[r] && elements(r) == 1 {
+			m.scalars = append(m.scalars, r)
+		}
+	}
 }
 
 // dependents is v and what is computed from it within a group.
@@ -152,7 +185,7 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 		pk.form = nibbles
 	}
 	if f, tied := p.multiplied[table]; tied { // a tied head: one copy, in the contraction's order
-		pk.layout, pk.form = panels(p.panelWidth(v)), f
+		pk.layout, pk.form, pk.run = panels(p.panelWidth(v)), f, p.runs[table]
 	}
 	if pk.form != plain {
 		pk.elem = spmd.I32
@@ -167,22 +200,51 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 func (m *rowMap) build(k *code) {
 	lo, hi := k.span(k.t.grid)
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		fetch := m.source(k, row)
-		if m.norm == nil {
-			m.columns(k, row, 0, roundUp(m.cols, k.sixteen()), fetch, nil, m.then)
-			return nil
-		}
-		if m.butterfly != nil {
-			m.transform(k, row, fetch)
-			return nil
-		}
-		groups := int64(max(1, m.norm.Attrs.Groups))
-		size := m.cols / groups
-		for g := range groups {
-			m.normalise(k, row, g*size, size, g+1 == groups, fetch)
-		}
+		m.row(k, row, m.source(k, row))
 		return nil
 	})
+}
+
+// segment is some columns of a row, and how to get what the op that sees whole rows makes of them.
+type segment struct {
+	lo, n int64
+	after func(p *point) *spmd.Value // nil: there is no such op
+}
+
+// row emits one row: what the op that sees all of it needs to know, the row's scale, and a pass over the columns that stores everything.
+func (m *rowMap) row(k *code, row *spmd.Value, fetch func(*spmd.Value, int64) *spmd.Value) {
+	groups := int64(1)
+	if m.norm != nil {
+		groups = int64(max(1, m.norm.Attrs.Groups))
+	}
+	size := m.cols / groups
+	var segments []segment
+	for g := range groups {
+		s := segment{g * size, size, nil}
+		switch {
+		case m.butterfly != nil:
+			s.after = m.transform(k, row, fetch)
+		case m.norm != nil:
+			s.after = m.normalise(k, row, s.lo, s.n, fetch)
+		}
+		if g+1 == groups && m.scale == nil { // whole vectors, into the padding behind the last column
+			s.n = roundUp(m.cols, k.sixteen()) - s.lo
+		}
+		if m.scale == nil {
+			m.columns(k, row, s, fetch, nil, m.then)
+		}
+		segments = append(segments, s)
+	}
+	if m.scale == nil {
+		return
+	}
+	known := m.rowScale(k, row, segments, fetch)
+	for i, s := range segments {
+		if i+1 == len(segments) {
+			s.n = roundUp(m.cols, k.sixteen()) - s.lo
+		}
+		m.columns(k, row, s, fetch, known, m.then)
+	}
 }
 
 // source gives a function that reads W gathered columns of the row, or nil without a gather.
@@ -194,7 +256,7 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 	if perRow(m.gather.Args[1]) == ir.Outs {
 		idx = k.t.find(useOutRow, nil)
 	}
-	id := k.Extend(k.Load(idx.ptr, row, 0))
+	id := k.Max(k.Extend(k.Load(idx.ptr, row, 0)), k.I(0)) // a step may be fed what the last one chose, which is -1 after an error
 	if m.table == nil {
 		table := root(m.gather.Args[0])
 		at := k.Offset(k.t.find(useRead, table).ptr, k.Mul(id, k.I(stride(table))))
@@ -203,6 +265,9 @@ func (m *rowMap) source(k *code, row *spmd.Value) func(col *spmd.Value, off int6
 	if m.table.packing.layout == rowMajor && m.table.form == plain {
 		at := k.Offset(m.table.ptr, k.Mul(id, k.I(m.cols)))
 		return func(col *spmd.Value, off int64) *spmd.Value { return m.tail(k, k.LoadV(at, col, off), col, off) }
+	}
+	if m.table.run > 1 {
+		return m.rowInRuns(k, id)
 	}
 	return m.packedRow(k, id)
 }
@@ -246,9 +311,10 @@ func (m *rowMap) tail(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 	return k.Select(k.Cmp(spmd.LT, k.Lane(), last), x, zero)
 }
 
-// columns stores vs at the columns lo..lo+n-1 of a row.
-func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value, after func(p *point) *spmd.Value, vs []*ir.Value) {
+// columns stores vs at the segment's columns of a row, of which some numbers may be known.
+func (m *rowMap) columns(k *code, row *spmd.Value, s segment, fetch func(*spmd.Value, int64) *spmd.Value, known map[*ir.Value]*spmd.Value, vs []*ir.Value) {
 	w, step := int64(k.Target.Lanes), k.sixteen()
+	lo, n := s.lo, s.n
 	some := func(col *spmd.Value, offs []int64, count *spmd.Value) {
 		var ps []*point
 		for _, from := range offs {
@@ -257,8 +323,9 @@ func (m *rowMap) columns(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd
 				if count != nil {
 					p.count = k.Max(k.Sub(count, k.I(off)), k.I(0))
 				}
-				if after != nil {
-					p.vals[m.norm.Results[0]] = after(p)
+				maps.Copy(p.vals, known)
+				if s.after != nil {
+					p.vals[m.norm.Results[0]] = s.after(p)
 				}
 				if !roomy(k.Target) {
 					k.putAll(p, vs)
@@ -292,8 +359,8 @@ func (m *rowMap) point(k *code, row, col *spmd.Value, off int64, fetch func(*spm
 	return p
 }
 
-// normalise does one group of columns of a row: the sums in sixteen lanes (element i to lane i mod 16, in order), then what follows.
-func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fetch func(*spmd.Value, int64) *spmd.Value) {
+// normalise folds one group of columns of a row, in sixteen lanes (element i to lane i mod 16, in order), and gives what makes normed columns of it.
+func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value) func(p *point) *spmd.Value {
 	size := k.F(float32(n))
 	var mean *spmd.Value
 	if m.norm.Code == ir.OpLayerNorm {
@@ -310,10 +377,7 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 		return k.FMA(x, x, acc)
 	})
 	r := k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
-	if last { // whole vectors, into the padding behind the last column
-		n = roundUp(m.cols, k.sixteen()) - lo
-	}
-	m.columns(k, row, lo, n, fetch, func(p *point) *spmd.Value {
+	return func(p *point) *spmd.Value {
 		x := k.eval(p, m.norm.Args[0])
 		if mean != nil {
 			x = k.Sub(x, mean)
@@ -328,17 +392,17 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, last bool, fet
 			return k.Add(x, k.LoadV(m.bias.ptr, p.col, p.off))
 		}
 		return x
-	}, m.then)
+	}
 }
 
-// transform does a row that goes through a butterfly.
-func (m *rowMap) transform(k *code, row *spmd.Value, fetch func(*spmd.Value, int64) *spmd.Value) {
+// transform takes a row through a butterfly.
+func (m *rowMap) transform(k *code, row *spmd.Value, fetch func(*spmd.Value, int64) *spmd.Value) func(p *point) *spmd.Value {
 	m.butterfly.run(k, func(col *spmd.Value) *spmd.Value {
 		p := m.point(k, row, col, 0, fetch)
 		k.putAll(p, m.first)
 		return k.eval(p, m.norm.Args[0])
 	})
-	m.columns(k, row, 0, roundUp(m.cols, k.sixteen()), fetch, func(p *point) *spmd.Value { return k.LoadV(m.butterfly.buf, p.col, p.off) }, m.then)
+	return func(p *point) *spmd.Value { return k.LoadV(m.butterfly.buf, p.col, p.off) }
 }
 
 // sum folds the columns lo..lo+n-1 of the norm's operand, and stores the values of first on the way.
@@ -354,7 +418,11 @@ func (m *rowMap) sum(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Val
 		var ps []*point
 		for at := int64(0); at < count; at += 16 {
 			for i := range c {
-				ps = append(ps, m.point(k, row, col, at+int64(i)*w, fetch))
+				p := m.point(k, row, col, at+int64(i)*w, fetch)
+				if p.own = min(16, count-at) - int64(i)*w; p.own <= 0 {
+					p.own = -1
+				}
+				ps = append(ps, p)
 			}
 		}
 		if count > 16 {

@@ -20,6 +20,7 @@ type matrix struct {
 	group       int64     // neighbours along K that share a scale; 0: none do
 	stride      int64     // from row to row, in elements of x
 	units       int64     // packed elements along K
+	padded      int64     // the same in whole runs: how far a panel is from the next, in rows of it
 }
 
 // operands are those of a linear op; bias and scales may be nil.
@@ -55,6 +56,7 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	if pk.form != plain {
 		pk.elem = spmd.I32
 	}
+	pk.run = p.runs[w]
 	codes := x.Type.DType == ir.I8
 	if codes && pk.form == plain {
 		return nil, fmt.Errorf("a product of codes by weight %%%s of %v", w.Name, w.Weight.DType)
@@ -68,6 +70,7 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	}
 	m.w = t.weight(w, pk, m.n, m.k)
 	m.units = (m.k + pk.form.perUnit() - 1) / pk.form.perUnit()
+	m.padded = pk.unitsOf(m.k)
 	if pk.form == words {
 		m.sums = t.weight(w, packing{layout: panels(32), form: sums, elem: spmd.I32}, m.n, m.k)
 		m.xBytes, m.wBytes = t.byBytes(m.x), t.byBytes(m.w)
@@ -116,7 +119,7 @@ func (m *matrix) multiply(k *code, lo, hi, col *spmd.Value, store func(row *spmd
 
 func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
 	w := int64(k.Target.Lanes)
-	weights := k.Offset(m.w.ptr, k.Mul(k.panel, k.I(m.units*m.panel)))
+	weights := k.Offset(m.w.ptr, k.Mul(k.panel, k.I(m.padded*m.panel)))
 	var scales *spmd.Value
 	if m.scales != nil {
 		scales = k.Offset(m.scales.ptr, k.Mul(k.panel, k.I(m.scales.k*m.panel)))
@@ -144,6 +147,10 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 func (m *matrix) rowSizes(t spmd.Target) []int64 {
 	wide := t.Registers >= 32
 	switch {
+	case m.w.form == plain && m.w.run > 1:
+		return []int64{8, 4, 2, 1}
+	case m.w.form == nibbles && m.w.run > 1:
+		return []int64{4, 1}
 	case m.w.form == plain:
 		return rowSizes(t)
 	case m.w.form == nibbles && wide:
@@ -154,6 +161,8 @@ func (m *matrix) rowSizes(t spmd.Target) []int64 {
 		return []int64{2, 1}
 	case wide:
 		return []int64{8, 4, 2, 1}
+	case t.Dot == spmd.DotUnsigned:
+		return []int64{6, 4, 2, 1}
 	}
 	return []int64{4, 2, 1}
 }
@@ -169,6 +178,8 @@ func (m *matrix) accumulators(t spmd.Target) int {
 		return 4
 	case wide:
 		return 16
+	case t.Dot == spmd.DotUnsigned:
+		return 12
 	}
 	return 8
 }
@@ -186,6 +197,8 @@ func (t *tile) prepare(k *code) {
 // sum computes the tile.
 func (t *tile) sum(k *code) [][]*spmd.Value {
 	switch {
+	case t.m.w.run > 1:
+		return t.sumInRuns(k)
 	case t.m.group > 0:
 		return t.groups(k)
 	case t.m.w.form == words:
@@ -208,26 +221,21 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 	return acc
 }
 
-// weight is W packed elements of unit u.
+// weight is W packed elements of unit u. A block of rows asks for the same place of the next panel: its products take as long as memory needs
+// to bring it, and with few rows nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better.
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
-	return k.LoadV(t.weights, k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes))
+	base, at := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes)
+	if line := 64 / t.m.w.elem.Bytes(); len(t.at) >= 4 && !roomy(k.Target) && at%line == 0 {
+		k.Prefetch(t.weights, base, t.m.units*t.m.panel+at)
+	}
+	return k.LoadV(t.weights, base, at)
 }
 
-// floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read. A block of rows asks for the same place of the next
-// panel: its products take as long as memory needs to bring it, and with few rows nothing else would read ahead meanwhile. One row alone
-// streams, which prefetchers do better.
+// floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
 func (t *tile) floats(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
-	ahead := int64(0)
-	if len(t.at) >= 4 && !roomy(k.Target) {
-		ahead = t.m.units * t.m.panel
-	}
-	line := 64 / t.m.w.elem.Bytes()
 	outer(k.Builder, acc, lo, hi, t.m.unroll(k.Target, len(t.at)*t.n), k.FMA,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value { return k.Load(t.at[i], kk, u) },
 		func(j int, kk *spmd.Value, u int64) *spmd.Value {
-			if at := u*t.m.panel + int64(t.first+j)*int64(k.Target.Lanes); ahead > 0 && at%line == 0 {
-				k.Prefetch(t.weights, k.Shl(kk, log2(t.m.panel)), ahead+at)
-			}
 			w := t.weight(k, j, kk, u)
 			if w.Type.Elem == spmd.I32 {
 				w = k.ToF32(w)

@@ -39,18 +39,36 @@ const (
 // perUnit is how many neighbours along K a packed element takes in.
 func (f form) perUnit() int64 { return [...]int64{1, 4, 8, 1}[f] }
 
-// packing is how a weight lies in memory.
+// packing is how a weight lies in memory. Of a target whose lanes load more than an element at once, run neighbours along K of a channel lie together: unit
+// u of channel c is the element
+//
+//	(c / Block) * U*Pad + (u / run) * run*Pad + (c % Block) * run + u % run
+//
+// where U is the number of units in whole runs. A run of 1, or 0, is the layout as it stands.
 type packing struct {
 	layout layout
 	form   form
 	elem   spmd.Elem
+	run    int64
+}
+
+// unitsOf is how many units k elements take, in whole runs.
+func (pk packing) unitsOf(k int64) int64 {
+	if pk.form == sums {
+		return 1
+	}
+	whole := max(1, pk.run)
+	if pk.form == words && pk.run > 1 { // and, for products of fragments, in fours of them
+		whole *= chunkRuns
+	}
+	return roundUp((k+pk.form.perUnit()-1)/pk.form.perUnit(), whole)
 }
 
 // Piece is a packed weight: a run of bytes in the weights file. Pieces follow each other without holes.
 type Piece struct {
 	Name   string // checkpoint tensor, or what was made of it
 	DType  string // F32, BF16, F16, I8 or I32
-	Shape  []int  // as it lies: blocks, K, lanes; the last axis holds the padding to 64 bytes
+	Shape  []int  // as it lies: blocks, K, lanes (and the units of a run); the last axis holds the padding to 64 bytes
 	Offset int64  // bytes from the start of the weights, a multiple of 64
 	Bytes  int64
 
@@ -58,19 +76,20 @@ type Piece struct {
 	packing
 	c, k  int64 // logical shape of the weight
 	units int64 // packed elements along K
+	again bool  // the next piece is of the same weight: it is not released
 }
 
 var dtypeNames = map[spmd.Elem]string{spmd.F32: "F32", spmd.BF16: "BF16", spmd.F16: "F16", spmd.I8: "I8", spmd.I32: "I32"}
 
 // newPiece plans a weight of logical shape [c, k].
 func newPiece(w *ir.Weight, pk packing, c, k int64) Piece {
-	units := (k + pk.form.perUnit() - 1) / pk.form.perUnit()
-	if pk.form == sums {
-		units = 1
-	}
+	units := pk.unitsOf(k)
 	elements := pk.layout.size(c, units)
 	bytes := (elements*pk.elem.Bytes() + 63) &^ 63
 	shape := []int{int(pk.layout.blocks(c)), int(units), int(pk.layout.Pad)}
+	if pk.run > 1 {
+		shape = []int{shape[0], shape[1] / int(pk.run), shape[2], int(pk.run)}
+	}
 	if bytes != elements*pk.elem.Bytes() {
 		shape = []int{int(bytes / pk.elem.Bytes())}
 	}
@@ -86,35 +105,58 @@ func (p *Piece) Fill(dst []byte, from int64) error {
 	if err := p.fill(dst, from); err != nil {
 		return fmt.Errorf("packing weight %q: %w", p.Name, err)
 	}
-	if from+int64(len(dst)) == p.Bytes && p.weight.Release != nil {
+	if from+int64(len(dst)) == p.Bytes && !p.again && p.weight.Release != nil {
 		p.weight.Release()
 	}
 	return nil
+}
+
+// byRows says whether the weight gives its rows one by one, and they are the piece's.
+func (p *Piece) byRows() bool {
+	s := p.weight.Shape
+	return p.weight.Rows != nil && len(s) == 2 && int64(s[0]) == p.c && int64(s[1]) == p.k
 }
 
 func (p *Piece) fill(dst []byte, from int64) error {
 	if p.weight.Bytes == nil {
 		return fmt.Errorf("it has no data (the graph came from text)")
 	}
-	src, err := p.weight.Bytes()
-	if err != nil {
-		return err
+	var src []byte // all of the weight, or the rows of the block at hand
+	if !p.byRows() {
+		var err error
+		if src, err = p.weight.Bytes(); err != nil {
+			return err
+		}
+		if want := (p.c*p.k*int64(p.weight.DType.Bits()) + 7) / 8; int64(len(src)) != want {
+			return fmt.Errorf("%d bytes of %v for %d x %d elements", len(src), p.weight.DType, p.c, p.k)
+		}
 	}
-	if want := (p.c*p.k*int64(p.weight.DType.Bits()) + 7) / 8; int64(len(src)) != want {
-		return fmt.Errorf("%d bytes of %v for %d x %d elements", len(src), p.weight.DType, p.c, p.k)
-	}
-	row := p.layout.Pad * p.elem.Bytes() // bytes of one unit of a block
+	run := max(1, p.run)
+	lane := run * p.elem.Bytes() // bytes of a channel that lie together
+	row := p.layout.Pad * lane   // bytes of one run of a block
 	first, last := from/row, (from+int64(len(dst))+row-1)/row
 	for at := first; at < last; {
-		block, u := at/p.units, at%p.units
-		n := min(p.units-u, last-at) // units of this block that lie in dst, whole or in part
-		for lane := int64(0); lane < p.layout.Block; lane++ {
-			if c := block*p.layout.Block + lane; c < p.c {
-				raw, err := p.convert(src, c, u, n)
+		perBlock := p.units / run
+		block, u := at/perBlock, at%perBlock
+		n := min(perBlock-u, last-at)                           // runs of this block that lie in dst, whole or in part
+		begin := int64(0)                                       // the row that src begins with
+		if c := block * p.layout.Block; p.byRows() && c < p.c { // behind the last row lies padding
+			begin = c
+			x, err := p.weight.Rows(int(c), int(min(c+p.layout.Block, p.c)))
+			if err == nil {
+				src, err = ir.Encode(p.weight.DType, x)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for i := int64(0); i < p.layout.Block; i++ {
+			if c := block*p.layout.Block + i; c < p.c {
+				raw, err := p.convert(src, c-begin, u*run, n*run)
 				if err != nil {
 					return err
 				}
-				p.scatter(dst, at*row+lane*p.elem.Bytes()-from, row, raw)
+				scatter(dst, at*row+i*lane-from, row, lane, raw)
 			}
 		}
 		at += n
@@ -122,9 +164,8 @@ func (p *Piece) fill(dst []byte, from int64) error {
 	return nil
 }
 
-// scatter writes packed elements to dst, the first at byte at, which may lie outside, and each row bytes behind the last.
-func (p *Piece) scatter(dst []byte, at, row int64, raw []byte) {
-	size := p.elem.Bytes()
+// scatter writes packed elements, or runs of them, of size bytes to dst, the first at byte at, which may lie outside, and each row bytes behind the last.
+func scatter(dst []byte, at, row, size int64, raw []byte) {
 	if at < 0 {
 		skip := (-at + row - 1) / row
 		at, raw = at+skip*row, raw[min(skip*size, int64(len(raw))):]
@@ -140,9 +181,13 @@ func (p *Piece) scatter(dst []byte, at, row int64, raw []byte) {
 			d, s := dst[at+i*row:], raw[2*i:]
 			d[1], d[0] = s[1], s[0]
 		}
-	default:
+	case 4:
 		for i := range n {
 			binary.LittleEndian.PutUint32(dst[at+i*row:], binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+	default:
+		for i := range n {
+			copy(dst[at+i*row:][:size], raw[size*i:])
 		}
 	}
 }
@@ -166,7 +211,11 @@ func (p *Piece) convert(src []byte, c, u, n int64) ([]byte, error) {
 		return binary.LittleEndian.AppendUint32(nil, uint32(-128*sum)), nil
 	}
 	in := int64(p.weight.DType.Size())
-	return p.converted(src[(c*p.k+u)*in : (c*p.k+u+n)*in])
+	raw, err := p.converted(src[(c*p.k+u)*in : (c*p.k+min(p.k, u+n))*in])
+	if behind := u + n - p.k; behind > 0 { // zeros end the last run
+		raw = append(raw[:len(raw):len(raw)], make([]byte, behind*p.elem.Bytes())...)
+	}
+	return raw, err
 }
 
 // nibbles packs eight codes of a row into each word: code k of the eight goes to byte k%4, the low half for k < 4.

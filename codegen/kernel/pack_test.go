@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -17,16 +18,20 @@ func TestFill(t *testing.T) {
 		l    layout
 		from ir.DType
 		to   spmd.Elem
+		run  int64
 	}{
-		{1, 1, rowMajor, ir.F32, spmd.F32},
-		{37, 5, panels(16), ir.F32, spmd.F32},
-		{64, 7, panels(32), ir.F32, spmd.BF16},
-		{33, 3, panels(16), ir.BF16, spmd.BF16},
-		{40, 9, rowMajor, ir.F16, spmd.F16},
-		{57, 4, layout{19, 32}, ir.F32, spmd.F32},
-		{31, 1, panels(32), ir.BF16, spmd.F32},
+		{1, 1, rowMajor, ir.F32, spmd.F32, 1},
+		{37, 5, panels(16), ir.F32, spmd.F32, 0},
+		{64, 7, panels(32), ir.F32, spmd.BF16, 0},
+		{33, 3, panels(16), ir.BF16, spmd.BF16, 0},
+		{40, 9, rowMajor, ir.F16, spmd.F16, 0},
+		{57, 4, layout{19, 32}, ir.F32, spmd.F32, 0},
+		{31, 1, panels(32), ir.BF16, spmd.F32, 0},
+		{37, 5, panels(32), ir.F32, spmd.F32, 4},
+		{64, 48, panels(16), ir.F32, spmd.BF16, 8},
+		{33, 3, panels(32), ir.BF16, spmd.BF16, 8},
 	} {
-		t.Run(fmt.Sprintf("%dx%d %v %v to %v", z.c, z.k, z.l, z.from, z.to), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%dx%d %v %v to %v by %d", z.c, z.k, z.l, z.from, z.to, z.run), func(t *testing.T) {
 			data := make([]float32, z.c*z.k)
 			for i := range data {
 				data[i] = float32(i%128) + 1
@@ -35,7 +40,7 @@ func TestFill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := newPiece(w, packing{layout: z.l, elem: z.to}, z.c, z.k)
+			p := newPiece(w, packing{layout: z.l, elem: z.to, run: z.run}, z.c, z.k)
 			if p.Bytes%64 != 0 {
 				t.Errorf("%d bytes", p.Bytes)
 			}
@@ -51,7 +56,9 @@ func TestFill(t *testing.T) {
 			want := make([]float32, len(got))
 			for c := range z.c {
 				for k := range z.k {
-					want[c/z.l.Block*z.k*z.l.Pad+k*z.l.Pad+c%z.l.Block] = data[c*z.k+k]
+					run := max(1, z.run)
+					units := (z.k + run - 1) / run * run
+					want[c/z.l.Block*units*z.l.Pad+k/run*run*z.l.Pad+c%z.l.Block*run+k%run] = data[c*z.k+k]
 				}
 			}
 			if d := cmp.Diff(want, got); d != "" {
@@ -69,6 +76,17 @@ func TestFill(t *testing.T) {
 				if d := cmp.Diff(whole, parts); d != "" {
 					t.Errorf("in parts of %d bytes: %s", step, d)
 				}
+			}
+			// A weight that is computed row by row gives the same bytes, and is never asked for as a whole.
+			rows := ir.Weight{Name: "w", DType: z.from, Shape: w.Shape, Bytes: func() ([]byte, error) { return nil, errors.New("asked for as a whole") }}
+			rows.Rows = func(lo, hi int) ([]float64, error) { return ir.LoadRows(w, lo, hi) }
+			p.weight = &rows
+			got2 := make([]byte, p.Bytes)
+			if err := p.Fill(got2, 0); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(whole, got2); d != "" {
+				t.Errorf("by rows: %s", d)
 			}
 		})
 	}

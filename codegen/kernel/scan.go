@@ -184,6 +184,9 @@ func (r *recurrence) buildPanel(k *code) {
 	rows := k.Mul(k.panel, k.I(r.states*r.panel)) // of A and of the state
 	a := k.Offset(r.a.ptr, rows)
 	steps := k.Scratch(spmd.F32, scanBlock*r.panel)
+	for s := range int64(stateAhead) {
+		r.fetch(k, k.I(s), rows)
+	}
 	k.For(k.I(0), k.Rows(), scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		to := k.Min(k.Add(from, k.I(scanBlock)), k.Rows())
 		r.stepSizes(k, steps, from, to, col)
@@ -191,7 +194,7 @@ func (r *recurrence) buildPanel(k *code) {
 			lo, hi, slot := k.sequence(s)
 			lo, hi = k.Max(lo, from), k.Min(hi, to)
 			k.If(k.Cmp(spmd.LT, lo, hi), func() []*spmd.Value {
-				r.fetchNext(k, s, rows)
+				r.fetch(k, k.Add(s, k.I(stateAhead)), rows)
 				r.panelRows(k, k.inSlot(r.past, slot, rows), a, steps, from, lo, hi, col)
 				return nil
 			}, nil)
@@ -201,10 +204,12 @@ func (r *recurrence) buildPanel(k *code) {
 	})
 }
 
-// fetchNext asks for the next sequence's state: slots lie anywhere, and no prefetcher knows of them.
-func (r *recurrence) fetchNext(k *code, s, rows *spmd.Value) {
-	next := k.Min(k.Add(s, k.I(1)), k.Sub(k.Seqs(), k.I(1)))
-	_, _, slot := k.sequence(next)
+// stateAhead is how many sequences ahead of the recurrence states are asked for. One row of one sequence takes less time than memory does.
+const stateAhead = 2
+
+// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them.
+func (r *recurrence) fetch(k *code, s, rows *spmd.Value) {
+	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
 	at := k.inSlot(r.past, slot, rows)
 	for line := int64(0); line < r.states*r.panel; line += 16 {
 		k.Prefetch(at, nil, line)
@@ -302,6 +307,10 @@ func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, d
 	return y
 }
 
+// wide is how many lanes of a head's row are computed: its channels in whole vectors. A row of state may have more, for a target with more lanes; what
+// would be computed in these is the next head's.
+func (r *recurrence) wide(k *code) int64 { return roundUp(r.head, int64(k.Target.Lanes)) }
+
 // headRow gives u's columns lane.. of a head's row, zeros behind the last.
 func (r *recurrence) headRow(k *code, row, lane *spmd.Value, off int64) *spmd.Value {
 	col := k.Add(k.Mul(k.panel, k.I(r.head)), lane)
@@ -352,7 +361,7 @@ func (r *recurrence) steps(k *code, lo, hi, past, decay, group *spmd.Value) {
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		dt := r.headStep(k, row)
 		a := k.Splat(exp(k.Builder, k.Mul(dt, decay)))
-		k.For(k.I(0), k.I(r.pad), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		k.For(k.I(0), k.I(r.wide(k)), w, nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			du := k.Mul(dt, r.headRow(k, row, lane, 0))
 			y := r.advance(k, row, group, lane, r.pad, du, past, func(_ *spmd.Value, _, count int64) []*spmd.Value {
 				return each(make([]*spmd.Value, count), func(int) *spmd.Value { return a })

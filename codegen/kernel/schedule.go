@@ -13,7 +13,7 @@ import (
 // placeStates gives each state of a task its place in the slot.
 func (p *planner) placeStates(t *task) {
 	for _, e := range t.ext {
-		if e.use != useState {
+		if _, placed := p.stateAt[e.value]; e.use != useState || placed {
 			continue
 		}
 		p.stateAt[e.value] = p.slotBytes
@@ -34,6 +34,9 @@ func (p *planner) placeWeights() {
 			}
 			piece := newPiece(e.value.Weight, e.packing, e.c, e.k)
 			piece.Offset = at
+			if last := len(p.pieces) - 1; last >= 0 && p.pieces[last].weight == piece.weight {
+				p.pieces[last].again = true
+			}
 			p.weightAt[key] = at
 			p.pieces = append(p.pieces, piece)
 			at += piece.Bytes
@@ -61,6 +64,10 @@ func (p *planner) byLevel() []*task {
 			}
 		}
 	}
+	last := p.list[len(p.list)-1] // the sampler reads the logits
+	for _, t := range p.list[:len(p.list)-1] {
+		last.level = max(last.level, t.level+1)
+	}
 	sort.SliceStable(p.list, func(i, j int) bool { return p.list[i].level < p.list[j].level })
 	p.evenTiles()
 	return p.list
@@ -71,13 +78,13 @@ func (p *planner) byLevel() []*task {
 func (p *planner) evenTiles() {
 	whole := map[int]bool{}
 	for _, t := range p.list {
-		if t.grid.By == spmd.ByOne {
+		if t.grid.By == spmd.ByOne && !t.fixed {
 			whole[t.level] = true
 		}
 	}
 	for _, t := range p.list {
-		if whole[t.level] && t.grid.By == spmd.ByRowBlocks {
-			t.grid = spmd.Grid{Panels: t.grid.Panels}
+		if whole[t.level] && t.grid.By == spmd.ByRowBlocks && !t.fixed {
+			t.grid = spmd.Grid{Panels: t.grid.Panels, Most: t.grid.Most}
 		}
 	}
 }
@@ -141,6 +148,8 @@ func (p *planner) args(t *task) []int64 {
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			args[i] = p.rowsAt[e.value]
+		case useCount:
+			args[i] = p.countAt[e]
 		case useWeight:
 			args[i] = p.weightAt[weightKey{e.value, e.packing}]
 		case useState:
@@ -171,10 +180,10 @@ func (p *planner) program(target spmd.Target) (*spmd.Program, error) {
 			prog.TeamBytes = max(prog.TeamBytes, kernel.Team)
 		}
 		if n := len(prog.Phases); n == 0 || t.level != p.levelOf(n-1) {
-			prog.Phases = append(prog.Phases, spmd.Phase{Name: t.note, MinRows: t.min})
+			prog.Phases = append(prog.Phases, spmd.Phase{Name: t.note, Needs: t.needs})
 		}
 		phase := &prog.Phases[len(prog.Phases)-1]
-		phase.MinRows = min(phase.MinRows, t.min)
+		phase.MinRows, phase.MinChosen = min(phase.MinRows, t.needs.MinRows), min(phase.MinChosen, t.needs.MinChosen)
 		phase.Launches = append(phase.Launches, spmd.Launch{Kernel: index, Args: p.args(t), Grid: t.grid, Note: t.note})
 	}
 	prog.TeamBytes = roundUp(max(prog.TeamBytes, 64), 4096)
@@ -210,7 +219,10 @@ func (p *planner) costs() [][]Cost {
 				c.WeightBytes += piece.Bytes
 			}
 		}
-		if t.group.Kind == ir.GroupMap { // a gather reads a row of its table, not all of it
+		if t.again {
+			c = Cost{}
+		}
+		if t.group != nil && t.group.Kind == ir.GroupMap { // a gather reads a row of its table, not all of it
 			c.WeightBytes = 0
 		}
 		out[len(out)-1] = append(out[len(out)-1], c)

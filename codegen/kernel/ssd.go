@@ -33,7 +33,7 @@ func (p *planner) newScores(g *ir.Group, r *recurrence) scores {
 	t.input(useSeqStart)
 	t.input(useSeqSlot)
 	out := t.write(v)
-	t.min = ChunkRows
+	t.needs.MinRows = ChunkRows
 	t.flops = 2 * r.groups * ChunkRows * r.states
 	t.grid = spmd.Grid{Panels: r.groups, By: spmd.BySeqs}
 	states := r.states
@@ -154,7 +154,7 @@ func (r *recurrence) chunkOutputs(k *code, c *chunk, past, group *spmd.Value) {
 			at[i] = r.c.at(k, k.Add(k.Add(c.from, t), k.I(int64(i))))
 			mix[i] = k.Offset(c.mix, k.Mul(k.Add(t, k.I(int64(i))), k.I(ChunkRows)))
 		}
-		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, r.pad), func(first, n int) {
+		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, r.wide(k)), func(first, n int) {
 			acc := zeros(k, rows, n)
 			outer(k.Builder, acc, k.I(0), k.I(r.states), 2, k.FMA,
 				func(i int, s *spmd.Value, u int64) *spmd.Value { return r.c.one(k, at[i], k.Add(states, s), u) },
@@ -186,7 +186,7 @@ func (r *recurrence) chunkState(k *code, c *chunk, past, group *spmd.Value) {
 	w, pad := int64(k.Target.Lanes), r.pad
 	k.For(k.I(0), c.n, 1, nil, func(j *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		x := k.Load(c.weight, j, 0)
-		for off := int64(0); off < pad; off += w {
+		for off := int64(0); off < r.wide(k); off += w {
 			k.StoreV(c.scaled, k.Mul(j, k.I(pad)), off, k.Mul(x, r.headRow(k, k.Add(c.from, j), k.I(0), off)))
 		}
 		return nil
@@ -194,7 +194,7 @@ func (r *recurrence) chunkState(k *code, c *chunk, past, group *spmd.Value) {
 	last := k.Load(c.decay, k.Sub(c.n, k.I(1)), 0)
 	b, states := r.b.at(k, c.from), k.Mul(group, k.I(r.states))
 	rowLoop(k.Builder, k.I(0), k.I(r.states), rowSizes(k.Target), func(n *spmd.Value, rows int) {
-		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, pad), func(first, cols int) {
+		columnPasses(accumulators(k.Target), rows, vecs(k.Builder, r.wide(k)), func(first, cols int) {
 			at := k.Mul(n, k.I(pad))
 			acc := zeros(k, rows, cols)
 			for i := range acc {

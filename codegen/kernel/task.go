@@ -22,6 +22,10 @@ const (
 	useSeqSlot
 	useOutRow
 	useLogits
+	useSampling
+	useOdds
+	useChosen
+	useCount // numbers of each tile: clamped values
 )
 
 // external is one parameter of a task's kernel.
@@ -41,12 +45,15 @@ type task struct {
 	ext   []*external
 	grid  spmd.Grid
 	// shape is what the kernel's code depends on, beside the externals: tasks of the same text share a kernel.
-	shape strings.Builder
-	build func(k *code) // emits the kernel's body
-	level int           // phase
-	cols  int64         // of a map's rows, where some operands have fewer
-	flops int64         // operations a row
-	min   int64         // the phase is skipped when a step has fewer rows
+	shape  strings.Builder
+	build  func(k *code) // emits the kernel's body
+	level  int           // phase
+	cols   int64         // of a map's rows, where some operands have fewer
+	flops  int64         // operations a row
+	needs  spmd.Needs    // the phase is skipped by a step that has less
+	fixed  bool          // the grid is as it must be
+	shared bool          // all members of a team do a tile together
+	again  bool          // another way to do what the task before it does
 }
 
 func newTask(g *ir.Group, note string) *task { return &task{group: g, note: note} }
@@ -99,6 +106,11 @@ func (t *task) state(v *ir.Value, l layout, c, k int64) *external {
 		e = spmd.I8
 	}
 	return t.add(external{use: useState, value: v, packing: packing{layout: l, elem: e}, c: c, k: k})
+}
+
+// counter declares the place where clamped values of the codes v are counted.
+func (t *task) counter(v *ir.Value) *external {
+	return t.add(external{use: useCount, value: v, packing: packing{elem: spmd.I32}})
 }
 
 func (t *task) input(u use) *external { return t.add(external{use: u}) }
@@ -155,10 +167,12 @@ func perRow(v *ir.Value) ir.Dim {
 // stride is the distance of two rows of activations in elements: whole panels, and an odd number of cache lines, so that the same columns of
 // many rows (a scan's tile) spread over all sets of a cache.
 func stride(v *ir.Value) int64 {
-	perLine := 64 / rowElem(v).Bytes()
-	lines := (roundUp(elements(v), 32) + perLine - 1) / perLine
-	return (lines | 1) * perLine
+	bytes := rowElem(v).Bytes()
+	return oddLines(roundUp(elements(v), 32)*bytes) / bytes
 }
+
+// oddLines rounds a distance of bytes up to an odd number of cache lines.
+func oddLines(bytes int64) int64 { return ((bytes+63)/64 | 1) * 64 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
@@ -189,6 +203,9 @@ var inputSpaces = map[use]struct {
 	useSeqSlot:  {"seq_slot", spmd.I32, spmd.SeqSlot},
 	useOutRow:   {"out_row", spmd.I32, spmd.OutRow},
 	useLogits:   {"logits", spmd.F32, spmd.Logits},
+	useSampling: {"sampling", spmd.I32, spmd.Sampling},
+	useOdds:     {"odds", spmd.F32, spmd.Odds},
+	useChosen:   {"chosen", spmd.I32, spmd.Chosen},
 }
 
 // seen is the element type of the parameter.
@@ -222,6 +239,8 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 		switch e.use {
 		case useRead, useReadWords, useWrite:
 			e.ptr = b.Param(fmt.Sprintf("rows%d", i), e.seen(), spmd.Work)
+		case useCount:
+			e.ptr = b.Param(fmt.Sprintf("count%d", i), e.seen(), spmd.Work)
 		case useWeight:
 			e.ptr = b.Param(fmt.Sprintf("w%d", i), e.seen(), spmd.Weights)
 		case useState:
@@ -231,8 +250,12 @@ func (t *task) emit(p *planner, name string, target spmd.Target) (*spmd.Kernel, 
 			e.ptr = b.Param(in.name, in.elem, in.space)
 		}
 	}
+	if t.shared {
+		b.Share()
+	}
 	k := &code{Builder: b, t: t, plan: p}
 	k.panel, k.block = k.place(t.grid)
+	k.startCounts()
 	t.build(k)
 	return b.Finish()
 }

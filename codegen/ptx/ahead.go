@@ -3,6 +3,7 @@ package ptx
 import (
 	"fmt"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -87,7 +88,7 @@ func (f *forms) single(k *spmd.Kernel, loop *spmd.Instr) stream {
 		return stream{}
 	}
 	for _, in := range loop.Regions[0].Body {
-		if in.Op != spmd.OpLoadV {
+		if in.Op != spmd.OpLoadV && in.Op != spmd.OpLoadRun {
 			continue
 		}
 		form := f.address(in, 0)
@@ -106,36 +107,26 @@ func isPanel(v *spmd.Value) bool {
 	return v.Def != nil && v.Def.Op == spmd.OpTile
 }
 
-// ahead asks for the weights that this worker will stream first in the next phase that is not skipped.
-func (s *step) ahead(table, end string) {
+// ahead asks for the weights that this worker will stream first in the next phase.
+func (s *step) ahead(next string) {
 	s.note("meanwhile: the first weights of the next phase, into the second-level cache")
-	over, find := s.label("over"), s.label("find")
-	next := s.to(wide, "mov.b64", table)
-	s.at(find)
-	s.op("add.s64 %s, %s, %d", next, next, 8*phaseFields)
-	none := s.to(truth, "setp.ge.s64", next, end)
-	s.op("@%s bra.uni %s", none, over)
-	least := s.to(word, "ld.global.nc.b32", field(next, 8*phaseMinRows))
-	enough := s.to(truth, "setp.ge.s32", s.rows, least)
-	s.op("@!%s bra.uni %s", enough, find)
 	p := s.portion(next)
 	share := s.to(word, "div.u32", fmt.Sprint(s.m.gpu.l2/4), s.busy(p.total))
-	s.mine(p, func(launch, a, b string) { s.ask(launch, a, b, share) })
-	s.at(over)
+	s.mine(p, func(launch, a, b, shared string) { s.ask(launch, a, b, shared, share) })
 }
 
-// busy is how many workers have tiles, at least 1.
+// busy is how many warps have tiles, at least 1; of tiles that teams share, one.
 func (s *step) busy(total string) string {
 	n := total
 	if s.count == wide {
 		n = s.to(word, "cvt.u32.u64", s.to(wide, "min.s64", total, fmt.Sprint(mostWorkers)))
 	}
-	return s.to(word, "max.s32", s.to(word, "min.s32", n, s.workers), "1")
+	return s.to(word, "max.s32", s.to(word, "min.s32", n, s.warps), "1")
 }
 
 // ask asks for the panels of tiles a..b-1 of a launch, up to a number of bytes. With more than one block of rows a panel has several tiles: then arithmetic
 // decides, and nothing is asked for.
-func (s *step) ask(launch, a, b, most string) {
+func (s *step) ask(launch, a, b, shared, most string) {
 	over, head := s.label("over"), s.label("ask")
 	bytes := s.to(word, "ld.global.nc.b32", field(launch, 8*launchStreamBytes))
 	one := s.to(truth, "setp.eq.s32", s.to(word, "ld.global.nc.b32", field(launch, 8*launchPanels)), s.tiles(launch))
@@ -143,16 +134,21 @@ func (s *step) ask(launch, a, b, most string) {
 	both := s.to(truth, "and.pred", one, some)
 	s.op("@!%s bra.uni %s", both, over)
 	from := s.to(wide, "ld.global.nc.b64", field(launch, 8*launchStream))
-	first := s.to(wide, "add.s64", s.get("b64", ctxWeights), from)
+	first := s.to(wide, "add.s64", s.get("b64", abi.Weights), from)
 	at := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", a, bytes))
 	end := s.to(wide, "add.s64", first, s.to(wide, "mul.wide.u32", b, bytes))
 	end = s.to(wide, "min.s64", end, s.to(wide, "add.s64", at, s.to(wide, "cvt.u64.u32", most)))
-	mine := s.to(wide, "mad.wide.u32", s.to(word, "mov.u32", "%laneid"), fmt.Sprint(line), at)
+	who, step := s.to(word, "mov.u32", "%laneid"), fmt.Sprint(warp*line)
+	if shared != "" { // the warps of a team take turns
+		step = s.to(wide, "selp.b64", fmt.Sprint(s.m.members*warp*line), step, shared)
+		who = s.to(word, "mad.lo.s32", s.to(word, "selp.b32", s.inTeam, "0", shared), fmt.Sprint(warp), who)
+	}
+	mine := s.to(wide, "mad.wide.u32", who, fmt.Sprint(line), at)
 	s.at(head)
 	there := s.to(truth, "setp.lt.s64", mine, end)
 	s.op("@%s prefetch.global.L2 [%s]", there, mine)
-	s.op("add.s64 %s, %s, %d", mine, mine, warp*line)
-	s.op("add.s64 %s, %s, %d", at, at, warp*line)
+	s.op("add.s64 %s, %s, %s", mine, mine, step)
+	s.op("add.s64 %s, %s, %s", at, at, step)
 	again := s.to(truth, "setp.lt.s64", at, end)
 	s.op("@%s bra.uni %s", again, head)
 	s.at(over)
@@ -165,14 +161,14 @@ type look struct {
 	bytes      int64
 }
 
-// findLooks finds what a loop streams: loads of weights, one element a lane, that cover in each iteration what lies behind those of the last one. The first
+// findLooks finds what a loop streams: loads of weights, neighbours in neighbouring lanes, that cover in each iteration what lies behind those of the last one. The first
 // of them looks ahead for all.
 func (e *kernel) findLooks(loop *spmd.Instr) {
 	i := loop.Regions[0].Params[0]
 	groups := map[string][]*spmd.Instr{}
 	var order []string
 	for _, in := range loop.Regions[0].Body {
-		if in.Op != spmd.OpLoadV || e.home(in.Args[0]) != (home{space: spmd.Weights}) {
+		if in.Op != spmd.OpLoadV && in.Op != spmd.OpLoadRun || e.home(in.Args[0]) != (home{space: spmd.Weights}) {
 			continue
 		}
 		terms := e.forms.address(in, 0).text(0)
@@ -188,7 +184,7 @@ func (e *kernel) findLooks(loop *spmd.Instr) {
 			if e.forms.address(in, 0).plain < e.forms.address(first, 0).plain {
 				first = in
 			}
-			covered += warp * in.Args[0].Type.Elem.Bytes()
+			covered += warp * elementsOfLane(in) * in.Args[0].Type.Elem.Bytes()
 		}
 		bytes := e.forms.address(first, 0).terms[i] * loop.Imm
 		if bytes < streamBytes || bytes != covered || bytes%line != 0 {
@@ -208,8 +204,9 @@ func (e *kernel) lookAhead(in *spmd.Instr, l look) {
 	then := e.to(k, "add."+signed(k), e.register(k, e.as(k, i)), fmt.Sprint(l.iterations*l.loop.Imm))
 	there := e.to(truth, "setp.lt."+signed(k), then, e.as(k, hi))
 	p := in.Args[0]
-	base, bytes := e.parts(p, index(in, 0), in.Imm, true)
-	mine := e.to(address, "mad.wide.s32", e.lane, fmt.Sprint(line-p.Type.Elem.Bytes()), base)
+	n := elementsOfLane(in)
+	base, bytes := e.parts(p, index(in, 0), in.Imm, n)
+	mine := e.to(address, "mad.wide.s32", e.lane, fmt.Sprint(line-n*p.Type.Elem.Bytes()), base)
 	for at := int64(0); at < l.bytes; at += warp * line {
 		if left := (l.bytes - at) / line; left < warp {
 			there = e.to(truth, "and.pred", there, e.to(truth, "setp.lt.s32", e.lane, fmt.Sprint(left)))

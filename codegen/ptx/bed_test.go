@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/ptx/emu"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
@@ -33,7 +34,7 @@ func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	if err := dev.Load(m); err != nil {
 		t.Fatal(err)
 	}
-	x := &gpuMemory{Device: dev, at: map[int64]uint64{}, ctx: dev.Alloc("ctx", 256)}
+	x := &gpuMemory{Device: dev, at: map[int64]uint64{}, ctx: dev.Alloc("ctx", abi.GPUBytes)}
 	put := func(field int64, name string, data []byte, readOnly bool) {
 		alloc := dev.Alloc
 		if readOnly {
@@ -46,24 +47,29 @@ func device(t testing.TB, d *spmdtest.Bed, m *emu.Module, s shape) *gpuMemory {
 	}
 	facts := x.facts(t)
 	workers := s.blocks * s.threads / int(facts[factTeamThreads])
-	put(ctxWeights, "weights", d.Weights, true)
-	put(ctxWork, "work", d.Work, false)
-	put(ctxState, "state", d.State, false)
-	put(ctxTeam, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
-	put(ctxLogits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
-	for off, xs := range map[int64][]int32{ctxIDs: d.Input.IDs, ctxSeqStart: d.Input.SeqStart, ctxSeqSlot: d.Input.SeqSlot, ctxOutRow: d.Input.OutRow} {
+	put(abi.Weights, "weights", d.Weights, true)
+	put(abi.Work, "work", d.Work, false)
+	put(abi.State, "state", d.State, false)
+	put(abi.Team, "team", make([]byte, facts[factTeamBytes]*int64(workers)), false)
+	put(abi.Logits, "logits", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*len(d.Input.OutRow)), false)
+	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow, abi.Sampling: d.Input.Sampling} {
 		var b []byte
 		for _, n := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(n))
 		}
 		put(off, fmt.Sprint("input ", off), b, true)
 	}
-	x.u32(ctxABI, abiVersion)
-	x.u32(ctxResult, 0xdead)
-	x.u32(ctxWorkers, uint32(workers))
-	x.u64(ctxRows, uint64(len(d.Input.IDs)))
-	x.u64(ctxSeqs, uint64(len(d.Input.SeqSlot)))
-	x.u64(ctxOuts, uint64(len(d.Input.OutRow)))
+	if n := len(d.Input.Sampling); n > 0 {
+		outs := len(d.Input.OutRow)
+		put(abi.Odds, "odds", bytes.Repeat([]byte{0xff}, int(4*d.Program.LogitsStride)*outs), false)
+		put(abi.Chosen, "chosen", bytes.Repeat([]byte{0xff}, 4*outs), false)
+	}
+	x.u32(abi.ABI, abi.Version)
+	x.u32(abi.Result, 0xdead)
+	x.u32(abi.Workers, uint32(workers))
+	x.u64(abi.Rows, uint64(len(d.Input.IDs)))
+	x.u64(abi.Seqs, uint64(len(d.Input.SeqSlot)))
+	x.u64(abi.Outs, uint64(len(d.Input.OutRow)))
 	return x
 }
 
@@ -91,7 +97,7 @@ func (x *gpuMemory) step(t testing.TB, s shape) (int32, error) {
 
 func (x *gpuMemory) launch(s shape, shared int) (int32, error) {
 	err := x.LaunchCooperative("model_step", [3]int{s.blocks, 1, 1}, [3]int{s.threads, 1, 1}, shared, emu.U64(x.ctx))
-	return int32(binary.LittleEndian.Uint32(x.Bytes(x.ctx)[ctxResult:])), err
+	return int32(binary.LittleEndian.Uint32(x.Bytes(x.ctx)[abi.Result:])), err
 }
 
 const testSHA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -139,8 +145,13 @@ func checkBedOn(t *testing.T, target spmd.Target, make func(t testing.TB, target
 // emulate compares what the emitted text does with what the interpreter does.
 func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 	t.Helper()
+	run(t, d, parsed(t, d.Program), shapes...)
+}
+
+// run compares what a module does with what the interpreter does.
+func run(t *testing.T, d *spmdtest.Bed, m *emu.Module, shapes ...shape) {
+	t.Helper()
 	want := d.Interpret(t)
-	m := parsed(t, d.Program)
 	for i, s := range shapes {
 		x := device(t, d, m, s)
 		x.Seed = uint64(i)
@@ -148,9 +159,20 @@ func emulate(t *testing.T, d *spmdtest.Bed, shapes ...shape) {
 		if err != nil {
 			t.Fatalf("%v: %v", s, err)
 		}
-		if r != fine {
+		if r != abi.Fine {
 			t.Fatalf("%v: the step gives %d", s, r)
 		}
-		d.Compare(t, want, spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])})
+		d.Compare(t, want, x.result())
 	}
+}
+
+// result is what a step leaves.
+func (x *gpuMemory) result() spmdtest.Result {
+	get := func(field int64) []byte {
+		if x.at[field] == 0 {
+			return nil
+		}
+		return x.Bytes(x.at[field])
+	}
+	return spmdtest.Result{Work: get(abi.Work), State: get(abi.State), Logits: get(abi.Logits), Odds: get(abi.Odds), Chosen: get(abi.Chosen)}
 }

@@ -3,17 +3,22 @@ package ptx
 import (
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/ptx/emu"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
 
 func TestOps(t *testing.T)       { checkBed(t, spmdtest.Ops, shape{1, warp}) }
 func TestLoad(t *testing.T)      { checkBed(t, spmdtest.Load, shape{1, warp}) }
+func TestLoadRun(t *testing.T)   { checkBed(t, spmdtest.LoadRun, shape{1, warp}) }
+func TestAsync(t *testing.T)     { checkBed(t, spmdtest.Async, shape{1, warp}) }
 func TestStore(t *testing.T)     { checkBed(t, spmdtest.Store, shape{1, warp}) }
 func TestMasked(t *testing.T)    { checkBed(t, spmdtest.Masked, shape{1, warp}) }
 func TestDot(t *testing.T)       { checkBed(t, spmdtest.Dot, shape{1, warp}) }
 func TestDotChains(t *testing.T) { checkBed(t, spmdtest.DotChains, shape{1, warp}) }
 func TestMMA(t *testing.T)       { checkBed(t, spmdtest.MMA, shape{1, warp}, shape{2, 2 * warp}) }
+
+func TestMMARuns(t *testing.T) { checkBed(t, spmdtest.MMARuns, shape{1, warp}, shape{2, 2 * warp}) }
 
 func TestFlow(t *testing.T) {
 	checkBed(t, spmdtest.Flow, shape{1, warp}, shape{2, warp}, shape{1, 4 * warp})
@@ -23,6 +28,8 @@ func TestSpaces(t *testing.T) {
 	checkBed(t, spmdtest.Spaces, shape{1, warp}, shape{2, warp}, shape{1, 3 * warp}, shape{5, warp}, shape{2, 4 * warp})
 }
 
+func TestUnchosen(t *testing.T) { checkBed(t, spmdtest.Unchosen, shape{1, warp}, shape{2, 2 * warp}) }
+
 // TestRandomKernels has only a few of the kernels assembled: ptxas takes long over them.
 func TestRandomKernels(t *testing.T) {
 	emulate(t, spmdtest.Random(t, gpuTarget(t, 1), 0, 46), shape{1, warp})
@@ -31,4 +38,24 @@ func TestRandomKernels(t *testing.T) {
 
 func TestEveryOpHasCode(t *testing.T) {
 	spmdtest.EveryOp(t, func(op spmd.Op) bool { return int(op) < len(emitters) && emitters[op] != nil })
+}
+
+// TestFragments has a product of floats whose sums are exact, though no order is promised for them.
+func TestFragments(t *testing.T) {
+	d := spmdtest.Fragments(t, gpuTarget(t, 1))
+	text, err := Emit("model", testSHA, d.Program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := emu.Parse("fragments.ptx", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Inexact) == 0 {
+		t.Error("mmabf16 is taken to be defined to the bit")
+	}
+	run(t, d, m, shape{1, warp})
+	if a, err := FindAssembler(); err == nil {
+		assemble(t, a, text, d.Target.Name)
+	}
 }

@@ -24,7 +24,6 @@
 // # Files
 //
 //	module.go, tables.go   what stands in a module, and the program as tables
-//	merge.go               kernels that differ in constants alone are one
 //	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
 //	ahead.go               weights that are asked for before they are wanted
 //	kernel.go, ops.go, memory.go, vector.go, mma.go   a kernel's function

@@ -2,8 +2,10 @@ package ptx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -20,10 +22,10 @@ type kernel struct {
 	looks  map[*spmd.Instr]look    // loads that look ahead
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
-	lanes  map[*spmd.Value]bool // pointers to elements of which each lane takes one
-	scopes []map[place]string   // addresses that were made, by the region that holds them
-	lane   string               // number of the thread in its warp
-	first  string               // true in lane 0, "" if no store wants it
+	lanes  map[*spmd.Value][]int64 // pointers to elements of which each lane takes so many
+	scopes []map[place]string      // addresses that were made, by the region that holds them
+	lane   string                  // number of the thread in its warp
+	first  string                  // true in lane 0, "" if no store wants it
 	tile   string
 	params []string
 	counts map[spmd.Op]string
@@ -37,7 +39,7 @@ type kernel struct {
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
 	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
-		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value]bool{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
+		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
 			text, err = "", fmt.Errorf("%s: %v", describe(e.doing), r)
@@ -45,6 +47,9 @@ func (m *module) kernel(number int) (text string, err error) {
 	}()
 	e.meets = m.meetings(number)
 	e.entry()
+	if k.Members > 1 && k.Team > 0 {
+		e.meet() // a warp may still be at work in its part of the team's scratch
+	}
 	head := e.label("tile")
 	e.tile = e.reg(word)
 	e.op("mov.b32 %s, %%lo", e.tile)
@@ -68,12 +73,14 @@ func (e *kernel) entry() {
 	uses := map[spmd.Op]bool{}
 	walk(e.k.Body, func(in *spmd.Instr) {
 		uses[in.Op] = true
-		if at, ok := e.m.p.varies[in]; ok {
+		if at, ok := e.m.p.Varies[in]; ok {
 			e.varied[in] = e.to(float, "ld.global.nc.f32", field("%args", int64(8*at)))
 		}
 		switch in.Op {
-		case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpStoreV, spmd.OpStoreVN:
-			e.lanes[in.Args[0]] = true
+		case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpLoadRun, spmd.OpStoreV, spmd.OpStoreVN:
+			if p, n := in.Args[0], elementsOfLane(in); !slices.Contains(e.lanes[p], n) {
+				e.lanes[p] = append(e.lanes[p], n)
+			}
 		}
 	})
 	e.lane = e.to(word, "mov.u32", "%laneid")
@@ -82,19 +89,20 @@ func (e *kernel) entry() {
 	}
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
-			at := map[spmd.Op]int64{spmd.OpRows: ctxRows, spmd.OpSeqs: ctxSeqs, spmd.OpOuts: ctxOuts}[op]
+			at := map[spmd.Op]int64{spmd.OpRows: abi.Rows, spmd.OpSeqs: abi.Seqs, spmd.OpOuts: abi.Outs}[op]
 			e.counts[op] = e.to(word, "ld.global.nc.b32", field("%ctx", at))
 		}
 	}
-	if e.m.members > 1 && (uses[spmd.OpMember] || uses[spmd.OpBarrier] || e.k.Team > 0) {
+	if e.k.Members > 1 && (uses[spmd.OpMember] || uses[spmd.OpBarrier] || e.k.Team > 0) {
 		tid := e.to(word, "mov.u32", "%tid.x")
 		w := e.to(word, "shr.u32", tid, "5")
-		t := e.to(word, "div.u32", w, fmt.Sprint(e.m.members))
-		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.m.members))
+		t := e.to(word, "div.u32", w, fmt.Sprint(e.k.Members))
+		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.k.Members))
 		e.team = e.to(word, "add.s32", t, "1")
 	}
 	for i, p := range e.k.Params {
-		base := e.to(address, "ld.global.nc.b64", field("%ctx", spaceFields[p.Space]))
+		at, _ := abi.SpaceAt(p.Space) // the verifier has refused unknown ones
+		base := e.to(address, "ld.global.nc.b64", field("%ctx", at))
 		off := e.to(wide, "ld.global.nc.b64", field("%args", int64(8*i)))
 		e.params = append(e.params, e.to(address, "add.s64", base, off))
 	}
@@ -102,8 +110,8 @@ func (e *kernel) entry() {
 
 // meet is a barrier of all members of the team, and of their lanes.
 func (e *kernel) meet() {
-	if e.m.members > 1 {
-		e.op("bar.sync %s, %d", e.team, e.m.members*warp)
+	if e.k.Members > 1 {
+		e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
 		return
 	}
 	e.op("bar.warp.sync 0xffffffff")
@@ -120,8 +128,8 @@ func describe(in *spmd.Instr) string {
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
 func (e *kernel) define(v *spmd.Value, x string) {
 	e.vals[v] = x
-	if e.lanes[v] {
-		e.scopes[len(e.scopes)-1][place{v, nil, true}] = e.moved(v, x, e.lane)
+	for _, n := range e.lanes[v] {
+		e.scopes[len(e.scopes)-1][place{v, nil, n}] = e.movedLanes(v, x, n)
 	}
 }
 

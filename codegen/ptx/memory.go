@@ -57,10 +57,21 @@ func place1(list []*spmd.Value, v *spmd.Value) int {
 	panic(fmt.Sprintf("%%%d is not where it is defined", v.ID))
 }
 
-// place is an address without its constant part: p[i], or this lane's p[i + lane].
+// place is an address without its constant part: p[i], or this lane's p[i + lanes*lane].
 type place struct {
 	p, i  *spmd.Value
-	lanes bool
+	lanes int64
+}
+
+// elementsOfLane is how many neighbouring elements each lane loads or stores; 0: all the same one.
+func elementsOfLane(in *spmd.Instr) int64 {
+	switch in.Op {
+	case spmd.OpLoadV, spmd.OpLoadVN, spmd.OpStoreV, spmd.OpStoreVN:
+		return 1
+	case spmd.OpLoadRun:
+		return int64(len(in.Results))
+	}
+	return 0
 }
 
 // moved is a pointer, whose address is x, moved by i elements; i is a 32-bit register.
@@ -72,13 +83,22 @@ func (e *kernel) moved(p *spmd.Value, x, i string) string {
 	return e.to(address, "mad.wide.s32", i, size, x)
 }
 
+// movedLanes is a pointer, whose address is x, moved by n elements for each lane before this one.
+func (e *kernel) movedLanes(p *spmd.Value, x string, n int64) string {
+	size := fmt.Sprint(n * p.Type.Elem.Bytes())
+	if e.home(p).shared {
+		return e.to(offset, "mad.lo.s32", e.lane, size, x)
+	}
+	return e.to(address, "mad.wide.s32", e.lane, size, x)
+}
+
 // address gives p[i + imm], or this lane's, as an operand. Constants that were added to i go into the operand.
-func (e *kernel) address(p, i *spmd.Value, imm int64, lanes bool) string {
+func (e *kernel) address(p, i *spmd.Value, imm, lanes int64) string {
 	return field(e.parts(p, i, imm, lanes))
 }
 
 // parts are the register and the constant of an address.
-func (e *kernel) parts(p, i *spmd.Value, imm int64, lanes bool) (base string, bytes int64) {
+func (e *kernel) parts(p, i *spmd.Value, imm, lanes int64) (base string, bytes int64) {
 	size := p.Type.Elem.Bytes()
 	i, more := split(i)
 	imm += more
@@ -124,7 +144,7 @@ func constant(args []*spmd.Value, i int) (int64, bool) {
 
 // base is the register of a place; it is made once a region.
 func (e *kernel) base(at place) string {
-	if at.i == nil && !at.lanes {
+	if at.i == nil && at.lanes == 0 {
 		return e.val(at.p)
 	}
 	for _, s := range e.scopes {
@@ -175,7 +195,7 @@ func (e *kernel) offsetPointer(in *spmd.Instr) string {
 		}
 		return e.to(address, "add.s64", e.val(p), bytes)
 	}
-	return e.base(place{p, i, false})
+	return e.base(place{p, i, 0})
 }
 
 // scratch is a pointer into the team's memory.
@@ -208,7 +228,7 @@ func (e *kernel) loadName(p *spmd.Value, lanes bool) string {
 	switch {
 	case h.shared:
 		name = "ld.shared."
-	case h.scratch || written(h.space):
+	case h.scratch || !h.space.Constant():
 	case lanes && h.space == spmd.Weights:
 		name = "ld.global.nc.L1::no_allocate."
 	default:
@@ -249,16 +269,16 @@ func (e *kernel) load(in *spmd.Instr) string {
 	if v := e.wide[in]; v != nil {
 		return e.loadTogether(in, v)
 	}
-	lanes := in.Op == spmd.OpLoadV
+	lanes := elementsOfLane(in)
 	if l, ok := e.looks[in]; ok {
 		e.lookAhead(in, l)
 	}
-	return e.fetch(in.Args[0], e.address(in.Args[0], index(in, 0), in.Imm, lanes), "", lanes)
+	return e.fetch(in.Args[0], e.address(in.Args[0], index(in, 0), in.Imm, lanes), "", lanes > 0)
 }
 
 func (e *kernel) loadMasked(in *spmd.Instr) string {
 	mask := e.mask(in.Args[len(in.Args)-1])
-	return e.fetch(in.Args[0], e.address(in.Args[0], index(in, 1), in.Imm, true), mask, true)
+	return e.fetch(in.Args[0], e.address(in.Args[0], index(in, 1), in.Imm, 1), mask, true)
 }
 
 func (e *kernel) gather(in *spmd.Instr) string {
@@ -279,12 +299,12 @@ func (e *kernel) mask(n *spmd.Value) string {
 func (e *kernel) store(in *spmd.Instr) string {
 	switch in.Op {
 	case spmd.OpStore:
-		e.keep(in, e.address(in.Args[0], index(in, 1), in.Imm, false), e.first)
+		e.keep(in, e.address(in.Args[0], index(in, 1), in.Imm, 0), e.first)
 	case spmd.OpStoreV:
-		e.keep(in, e.address(in.Args[0], index(in, 1), in.Imm, true), "")
+		e.keep(in, e.address(in.Args[0], index(in, 1), in.Imm, 1), "")
 	case spmd.OpStoreVN:
 		mask := e.mask(in.Args[len(in.Args)-2])
-		e.keep(in, e.address(in.Args[0], index(in, 2), in.Imm, true), mask)
+		e.keep(in, e.address(in.Args[0], index(in, 2), in.Imm, 1), mask)
 	}
 	return ""
 }
@@ -317,7 +337,7 @@ func (e *kernel) keep(in *spmd.Instr, at, mask string) {
 
 func (e *kernel) prefetch(in *spmd.Instr) string {
 	if !e.home(in.Args[0]).shared {
-		e.op("prefetch.global.L2 %s", e.address(in.Args[0], index(in, 0), in.Imm, false))
+		e.op("prefetch.global.L2 %s", e.address(in.Args[0], index(in, 0), in.Imm, 0))
 	}
 	return ""
 }

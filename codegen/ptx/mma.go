@@ -18,14 +18,15 @@ const (
 // product is an mma8 in the making.
 type product struct {
 	*kernel
-	in      *spmd.Instr
-	tiles   int64    // of 8 columns
-	a, b    string   // where this lane's part of the next step is
-	above   string   // true in lanes whose row is one of rows,
-	below   string   // and where the row eight below is
-	column  string   // number of the lane among its four
-	sums    []string // four a tile
-	aligned [2]bool  // a and b can be read a word at a time
+	in        *spmd.Instr
+	tiles     int64    // of 8 columns
+	a, b      string   // where this lane's part of the next step is
+	above     string   // true in lanes whose row is one of rows,
+	below     string   // and where the row eight below is
+	column    string   // number of the lane among its four
+	sums      []string // four a tile
+	aligned   [2]bool  // a and b can be read a word at a time,
+	aligned16 [2]bool  // or four words
 }
 
 // mma8 adds a product of bytes to c: c is read, summed up over all of K in registers, and written back.
@@ -37,17 +38,24 @@ func (e *kernel) mma8(in *spmd.Instr) string {
 	m.above = e.to(truth, "setp.lt.s32", row, rows)
 	m.below = e.to(truth, "setp.lt.s32", e.to(word, "add.s32", row, "8"), rows)
 	for i := range m.aligned {
-		m.aligned[i] = e.forms.divides(4, e.forms.of(in.Args[1+i]))
+		form := e.forms.of(in.Args[1+i])
+		m.aligned[i], m.aligned16[i] = e.forms.divides(4, form), e.forms.divides(16, form)
 	}
+	m.aligned16[0] = m.aligned16[0] && in.Strides.A%16 == 0
 	c := m.place(0, row, 4*in.Strides.C, e.to(word, "shl.b32", m.column, "3"))
-	m.a = m.place(1, row, in.Strides.A, e.to(word, "shl.b32", m.column, "2"))
-	m.b = m.place(2, m.column, in.Strides.B, e.to(word, "shl.b32", row, "2"))
+	perLane := fmt.Sprint(log2(4 * max(1, in.Strides.Run)))
+	m.a = m.place(1, row, in.Strides.A, e.to(word, "shl.b32", m.column, perLane))
+	m.b = m.place(2, m.column, in.Strides.B, e.to(word, "shl.b32", row, perLane))
 	m.each(func(mask string, at int64) {
 		sum := e.to(word, "mov.b32", "0")
 		e.op("@%s %s %s, %s", mask, m.name("ld", 0, "b32"), sum, field(c, at))
 		m.sums = append(m.sums, sum)
 	})
-	m.steps()
+	if inRuns(in) {
+		m.runSteps()
+	} else {
+		m.steps()
+	}
 	i := 0
 	m.each(func(mask string, at int64) {
 		e.op("@%s %s %s, %s", mask, m.name("st", 0, "b32"), field(c, at), m.sums[i])
@@ -71,7 +79,7 @@ func (m *product) name(what string, i int, typ string) string {
 	switch {
 	case h.shared:
 		return what + ".shared." + typ
-	case what == "ld" && !h.scratch && !written(h.space):
+	case what == "ld" && !h.scratch && h.space.Constant():
 		return "ld.global.nc." + typ
 	}
 	return what + ".global." + typ

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	kernels "github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
@@ -79,15 +80,18 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// checkModel takes two steps: prompts of some sequences, then one token of each. All memory must be as the interpreter leaves it, to the bit.
+// checkModel takes some steps: prompts of some sequences, then one token of each, then long prompts if that is another way. All memory must be as the interpreter leaves it, to the bit.
 func checkModel(t *testing.T, g *ir.Module) {
 	t.Helper()
-	p, weights := program(t, g, "ptx:sm_80", kernels.Options{MaxRows: 64, MaxSeqs: 4})
+	p, weights := program(t, g, "ptx:sm_80", kernels.Options{MaxRows: 160, MaxSeqs: 4})
 	steps := []spmd.StepInput{
 		{IDs: tokens(40, g.Vocab), SeqStart: []int32{0, 5, 39, 40}, SeqSlot: []int32{2, 0, 3}, OutRow: []int32{4, 38, 39}},
 		{IDs: tokens(3, g.Vocab), SeqStart: []int32{0, 1, 2, 3}, SeqSlot: []int32{3, 2, 0}, OutRow: []int32{0, 2}},
 	}
-	s := shape{4, 4 * warp}
+	if manyRows(p) { // in tiles of many rows, of which the last is not whole
+		steps = append(steps, spmd.StepInput{IDs: tokens(141, g.Vocab), SeqStart: []int32{0, 100, 102, 141}, SeqSlot: []int32{1, 2, 0}, OutRow: []int32{99, 0}})
+	}
+	s := shape{3, blockThreads}
 	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes)}
 	m := parsed(t, p)
 	for i, in := range steps {
@@ -99,14 +103,26 @@ func checkModel(t *testing.T, g *ir.Module) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r != fine {
+		if r != abi.Fine {
 			t.Fatalf("the step gives %d", r)
 		}
-		got := spmdtest.Result{Work: x.Bytes(x.at[ctxWork]), State: x.Bytes(x.at[ctxState]), Logits: x.Bytes(x.at[ctxLogits])}
+		got := x.result()
 		d.Compare(t, want, got)
 		d.Work, d.State = got.Work, got.State
 		t.Logf("step %d: %d warp instructions", i, x.Stats.WarpInstructions)
 	}
+}
+
+// manyRows says that a program does many rows otherwise than few.
+func manyRows(p *spmd.Program) bool {
+	for _, ph := range p.Phases {
+		for _, l := range ph.Launches {
+			if l.Grid.Least > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func tokens(n, vocab int) []int32 {

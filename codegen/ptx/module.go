@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -12,8 +13,8 @@ import (
 type module struct {
 	gpu     gpu
 	prefix  string
-	p       merged
-	members int
+	p       spmd.Merged
+	members int      // of a team: those of the kernels that share tiles, or 1
 	streams []stream // by kernel
 }
 
@@ -66,7 +67,7 @@ func newModule(prefix, weightsSHA256 string, p *spmd.Program) (*module, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	m := &module{gpu: g, prefix: prefix, p: merge(p), members: p.Target.Members}
+	m := &module{gpu: g, prefix: prefix, p: spmd.Merge(p)[0], members: membersOf(p)}
 	for i := range m.p.Kernels {
 		m.streams = append(m.streams, m.findStream(i))
 	}
@@ -115,8 +116,23 @@ func (m *module) symbol(kernel int) string {
 	return fmt.Sprintf("%s_k%d_%s", m.prefix, kernel, strings.Map(clean, m.p.Kernels[kernel].Name))
 }
 
-// inShared says that a kernel's scratch fits into a team's share of a multiprocessor's shared memory.
-func (m *module) inShared(k *spmd.Kernel) bool { return lines(k.Team) <= m.gpu.sharedTeam(m.members) }
+// membersOf is how many warps a team of a program has: as many as share a tile, in any of its kernels.
+func membersOf(p *spmd.Program) int {
+	n := 1
+	for _, k := range p.Kernels {
+		n = max(n, k.Members)
+	}
+	return n
+}
+
+// inShared says that a kernel's scratch fits into its share of a multiprocessor's shared memory: a team's, or a warp's where each does tiles alone.
+func (m *module) inShared(k *spmd.Kernel) bool { return m.inTeam(k) <= m.gpu.sharedTeam(m.members) }
+
+// inTeam is how much scratch a team's warps need of a kernel, all together.
+func (m *module) inTeam(k *spmd.Kernel) int64 { return lines(k.Team) * m.alone(k) }
+
+// alone is how many warps of a team do tiles of a kernel at the same time.
+func (m *module) alone(k *spmd.Kernel) int64 { return int64(m.members / k.Members) }
 
 func lines(bytes int64) int64 { return (bytes + line - 1) &^ (line - 1) }
 
@@ -124,9 +140,9 @@ func lines(bytes int64) int64 { return (bytes + line - 1) &^ (line - 1) }
 func (m *module) scratch() (shared, global int64) {
 	for _, k := range m.p.Kernels {
 		if m.inShared(k) {
-			shared = max(shared, lines(k.Team))
+			shared = max(shared, m.inTeam(k))
 		} else {
-			global = max(global, lines(k.Team))
+			global = max(global, m.inTeam(k))
 		}
 	}
 	return shared, global
@@ -142,9 +158,9 @@ type Launch struct {
 
 // LaunchOf gives the facts about the launch of a program that Emit accepts.
 func LaunchOf(p *spmd.Program) Launch {
-	l := Launch{TeamThreads: int64(p.Target.Members * warp), BlockThreads: blockThreads}
+	l := Launch{TeamThreads: int64(membersOf(p) * warp), BlockThreads: blockThreads}
 	if g, err := find(p.Target.Name); err == nil {
-		m := module{gpu: g, p: merged{Program: p}, members: p.Target.Members}
+		m := module{gpu: g, p: spmd.Merged{Program: p}, members: membersOf(p)}
 		l.SharedBytes, l.TeamBytes = m.scratch()
 	}
 	return l
@@ -161,7 +177,7 @@ func (m *module) head(weightsSHA256 string) string {
 		fmt.Fprintf(&b, ".extern .shared .align %d .b8 %s_shared[];\n\n", line, m.prefix)
 	}
 	m.table(&b, ".visible .global .align 8 .b64", "facts", []int64{
-		factABI: abiVersion, factWeightBytes: p.WeightBytes, factWorkBytes: p.WorkBytes, factTeamBytes: global, factSlotBytes: p.SlotBytes,
+		factABI: abi.Version, factWeightBytes: p.WeightBytes, factWorkBytes: p.WorkBytes, factTeamBytes: global, factSlotBytes: p.SlotBytes,
 		factLogitsStride: p.LogitsStride, factVocab: p.Vocab, factMaxRows: p.MaxRows, factMaxSeqs: p.MaxSeqs, factPhases: int64(len(p.Phases)),
 		factShared: shared, factTeamThreads: int64(m.members * warp), factBlockThreads: blockThreads, facts - 1: 0})
 	hex := make([]int64, 65)

@@ -18,7 +18,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpSeqs:    func(e *kernel, in *spmd.Instr) string { return e.counts[in.Op] },
 	spmd.OpOuts:    func(e *kernel, in *spmd.Instr) string { return e.counts[in.Op] },
 	spmd.OpMember:  (*kernel).member,
-	spmd.OpMembers: func(e *kernel, in *spmd.Instr) string { return fmt.Sprint(e.m.members) },
+	spmd.OpMembers: func(e *kernel, in *spmd.Instr) string { return fmt.Sprint(e.k.Members) },
 	spmd.OpLane:    func(e *kernel, in *spmd.Instr) string { return e.lane },
 	spmd.OpOffset:  (*kernel).offsetPointer,
 
@@ -53,6 +53,22 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpByte16: (*kernel).byte16,
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
+
+	spmd.OpMMAI8:   func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
+	spmd.OpMMABF16: func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
+	spmd.OpPackBF16: func(e *kernel, in *spmd.Instr) string {
+		return e.to(word, "cvt.rn.bf16x2.f32", e.floatArg(in, 1), e.floatArg(in, 0))
+	},
+	spmd.OpCopyAsync: (*kernel).copyAsync,
+	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) string {
+		e.op("cp.async.commit_group")
+		return ""
+	},
+	spmd.OpCopyWait: func(e *kernel, in *spmd.Instr) string {
+		e.op("cp.async.wait_group %d", in.Imm)
+		return ""
+	},
+
 	spmd.OpCmp:    (*kernel).compare,
 	spmd.OpSelect: (*kernel).choice,
 
@@ -68,6 +84,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpLoad:     (*kernel).load,
 	spmd.OpLoadV:    (*kernel).load,
 	spmd.OpLoadVN:   (*kernel).loadMasked,
+	spmd.OpLoadRun:  (*kernel).loadRun,
 	spmd.OpGather:   (*kernel).gather,
 	spmd.OpStore:    (*kernel).store,
 	spmd.OpStoreV:   (*kernel).store,
@@ -103,7 +120,7 @@ func (e *kernel) constant(in *spmd.Instr) string {
 }
 
 func (e *kernel) member(*spmd.Instr) string {
-	if e.m.members == 1 {
+	if e.k.Members == 1 {
 		return "0"
 	}
 	return e.inTeam

@@ -240,8 +240,10 @@ func (o *order) touches(in *spmd.Instr) []touched {
 		return o.touch(in, touch{store: true, lanes: true}, 1)
 	case spmd.OpStoreVN:
 		return o.touch(in, touch{store: true, lanes: true}, 2)
-	case spmd.OpGather:
+	case spmd.OpGather, spmd.OpLoadRun:
 		return o.anywhere(in.Args[0], false)
+	case spmd.OpCopyAsync:
+		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[2], false)...)
 	case spmd.OpMMA8:
 		return append(o.anywhere(in.Args[0], true), append(o.anywhere(in.Args[1], false), o.anywhere(in.Args[2], false)...)...)
 	}
@@ -278,5 +280,5 @@ func (o *order) memory(p *spmd.Value) (memory, bool) {
 	if h.scratch {
 		return scratchMemory, true
 	}
-	return memory(h.space), written(h.space)
+	return memory(h.space), h.space.Writable()
 }

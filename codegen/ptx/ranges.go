@@ -44,7 +44,7 @@ func newRanges(p *spmd.Program, kernel int) *ranges {
 	for _, ph := range p.Phases {
 		for _, l := range ph.Launches {
 			if l.Kernel == kernel {
-				r.tiles = max(r.tiles, l.Grid.Panels*l.Grid.Blocks(p.MaxRows, p.MaxSeqs, p.MaxRows))
+				r.tiles = max(r.tiles, l.Grid.Panels*l.Grid.MostBlocks(p.MaxRows, p.MaxSeqs))
 			}
 		}
 	}
@@ -94,9 +94,9 @@ func (r *ranges) find(v *spmd.Value) interval {
 	case spmd.OpOuts:
 		return interval{0, r.p.MaxRows}
 	case spmd.OpMember:
-		return interval{0, int64(r.p.Target.Members) - 1}
+		return interval{0, int64(r.k.Members) - 1}
 	case spmd.OpMembers:
-		return interval{int64(r.p.Target.Members), int64(r.p.Target.Members)}
+		return interval{int64(r.k.Members), int64(r.k.Members)}
 	case spmd.OpExtend:
 		return r.extended(in.Args[0])
 	case spmd.OpSelect:

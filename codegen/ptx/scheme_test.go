@@ -1,6 +1,7 @@
 package ptx
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,16 +16,23 @@ import (
 
 // TestSchemes runs quantized models: products of codes of eight and of four bits, with activations of codes and of floats.
 func TestSchemes(t *testing.T) {
-	for _, tc := range []struct{ scheme, model string }{
-		{"w8a8", "mamba-tiny"},
-		{"quamba-w8a8", "mamba-tiny"},
-		{"quamba-w8a8", "mamba2-groups"},
-		{"quamba2-w4a8", "mamba2-groups"},
-		{"quamba2-w4a16", "mamba2-groups"},
-		{"w8a16", "falcon-mamba-tiny"},
+	for _, tc := range []struct {
+		scheme, model string
+		count         bool
+	}{
+		{scheme: "w8a8", model: "mamba-tiny", count: true},
+		{scheme: "quamba-w8a8", model: "mamba2-groups", count: true},
+		{scheme: "w8a8", model: "mamba-tiny"},
+		{scheme: "quamba-w8a8", model: "mamba-tiny"},
+		{scheme: "quamba-w8a8", model: "mamba2-groups"},
+		{scheme: "quamba2-w4a8", model: "mamba2-groups"},
+		{scheme: "quamba2-w4a16", model: "mamba2-groups"},
+		{scheme: "w8a16", model: "falcon-mamba-tiny"},
+		{scheme: "w8a8-token", model: "mamba-tiny"},
+		{scheme: "w8a8-token", model: "mamba2-groups"},
 	} {
-		t.Run(tc.scheme+" "+tc.model, func(t *testing.T) {
-			g := quantized(t, tc.model, tc.scheme)
+		t.Run(fmt.Sprint(tc), func(t *testing.T) {
+			g := quantized(t, tc.model, tc.scheme, tc.count)
 			checkModel(t, g)
 			if a, err := FindAssembler(); err == nil && strings.HasPrefix(tc.scheme, "quamba") && tc.model == "mamba2-groups" {
 				text, err := Emit("model", testSHA, plan(t, g, "ptx:sm_80", kernels.Options{}).Programs[0])
@@ -38,7 +46,7 @@ func TestSchemes(t *testing.T) {
 }
 
 // quantized is the graph of a model by a scheme that comes with ssmc, calibrated with a few tokens.
-func quantized(t *testing.T, model, scheme string) *ir.Module {
+func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 	t.Helper()
 	s, err := quant.LoadScheme(scheme)
 	if err != nil {
@@ -50,7 +58,7 @@ func quantized(t *testing.T, model, scheme string) *ir.Module {
 	}
 	scales := calibrate(t, ready, s)
 	g := build(t, model)
-	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales}); err != nil {
+	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales, CountSaturation: count}); err != nil {
 		t.Fatal(err)
 	}
 	return g

@@ -3,10 +3,10 @@ package ptx
 import (
 	"fmt"
 
-	"github.com/ssmc/ssmc/codegen/spmd"
+	"github.com/ssmc/ssmc/codegen/abi"
 )
 
-// mostWorkers is how many teams a launch can have: then most products with a number of tiles fit in 32 bits.
+// mostWorkers is how many warps a launch can have: then most products with a number of tiles fit in 32 bits.
 const mostWorkers = 1<<16 - 1
 
 // step is the entry in the making.
@@ -16,8 +16,11 @@ type step struct {
 	ctx                string
 	tid, block, blocks string
 	inBlock, teams     string // the team's number in its block, and how many a block has
-	worker, workers    string
+	worker, workers    string // teams
+	inTeam             string // the warp's number in its team
+	warp, warps        string // the warp's number in the grid, and how many there are
 	rows, seqs, outs   string
+	chosen             string // outs, or 0 where no token is to be chosen
 	team, shared       string // scratch
 	trace              string // 0: no time stamps
 	count              class  // of numbers of tiles
@@ -37,7 +40,14 @@ func (m *module) step() string {
 	s.inBlock, s.teams = s.to(word, "div.u32", s.tid, size), s.to(word, "div.u32", threads, size)
 	s.worker = s.to(word, "mad.lo.s32", s.block, s.teams, s.inBlock)
 	s.workers = s.to(word, "mul.lo.s32", s.blocks, s.teams)
-	s.rows, s.seqs, s.outs = s.get("b32", ctxRows), s.get("b32", ctxSeqs), s.get("b32", ctxOuts)
+	s.inTeam, s.warp, s.warps = s.register0(), s.worker, s.workers
+	if n := fmt.Sprint(m.members); m.members > 1 {
+		s.inTeam = s.to(word, "rem.u32", s.to(word, "shr.u32", s.tid, "5"), n)
+		s.warp = s.to(word, "mad.lo.s32", s.worker, n, s.inTeam)
+		s.warps = s.to(word, "mul.lo.s32", s.workers, n)
+	}
+	s.rows, s.seqs, s.outs = s.get("b32", abi.Rows), s.get("b32", abi.Seqs), s.get("b32", abi.Outs)
+	s.chosen = s.to(word, "selp.b32", "0", s.outs, s.to(truth, "setp.eq.s64", s.get("b64", abi.Chosen), "0"))
 	s.checks(threads, size)
 	s.places()
 	s.phases()
@@ -66,42 +76,42 @@ func (s *step) checks(threads, size string) {
 	}
 	p := s.m.p
 	shared, global := s.m.scratch()
-	when(errABI, "ne.s32", s.get("b32", ctxABI), fmt.Sprint(abiVersion))
-	when(errLaunch, "gt.s32", s.workers, fmt.Sprint(mostWorkers))
-	when(errLaunch, "ne.s32", s.to(word, "rem.u32", threads, size), "0")
+	when(abi.ErrABI, "ne.s32", s.get("b32", abi.ABI), fmt.Sprint(abi.Version))
+	when(abi.ErrLaunch, "gt.s32", s.warps, fmt.Sprint(mostWorkers))
+	when(abi.ErrLaunch, "ne.s32", s.to(word, "rem.u32", threads, size), "0")
 	if shared > 0 {
 		need := s.to(word, "mul.lo.s32", s.teams, fmt.Sprint(shared))
-		when(errLaunch, "lt.u32", s.to(word, "mov.u32", "%dynamic_smem_size"), need)
+		when(abi.ErrLaunch, "lt.u32", s.to(word, "mov.u32", "%dynamic_smem_size"), need)
 	}
 	if global > 0 {
-		when(errCount, "lt.s32", s.get("b32", ctxWorkers), s.workers)
+		when(abi.ErrCount, "lt.s32", s.get("b32", abi.Workers), s.workers)
 	}
 	for _, b := range []struct {
 		count, most string
 		least, at   int64
 	}{
-		{s.rows, fmt.Sprint(p.MaxRows), 1, ctxRows},
-		{s.seqs, s.to(word, "min.s32", s.rows, fmt.Sprint(p.MaxSeqs)), 1, ctxSeqs}, // every sequence has a row
-		{s.outs, s.rows, 0, ctxOuts},
+		{s.rows, fmt.Sprint(p.MaxRows), 1, abi.Rows},
+		{s.seqs, s.to(word, "min.s32", s.rows, fmt.Sprint(p.MaxSeqs)), 1, abi.Seqs}, // every sequence has a row
+		{s.outs, s.rows, 0, abi.Outs},
 	} {
-		when(errCount, "ne.s32", s.get("b32", b.at+4), "0")
-		when(errCount, "lt.s32", b.count, fmt.Sprint(b.least))
-		when(errCount, "gt.s32", b.count, b.most)
+		when(abi.ErrCount, "ne.s32", s.get("b32", b.at+4), "0")
+		when(abi.ErrCount, "lt.s32", b.count, fmt.Sprint(b.least))
+		when(abi.ErrCount, "gt.s32", b.count, b.most)
 	}
-	always, forOuts := s.m.required()
-	for _, at := range always {
-		when(errPointer, "eq.s64", s.get("b64", at), "0")
-	}
-	if len(forOuts) > 0 {
-		none := s.to(truth, "setp.eq.s32", s.outs, "0")
-		s.op("@%s bra.uni %s", none, accepted)
-		for _, at := range forOuts {
-			when(errPointer, "eq.s64", s.get("b64", at), "0")
+	need := s.m.required()
+	pointers := func(offsets []int64) {
+		for _, at := range offsets {
+			when(abi.ErrPointer, "eq.s64", s.get("b64", at), "0")
 		}
 	}
+	pointers(need.Always)
+	s.op("@%s bra.uni %s", s.to(truth, "setp.eq.s32", s.outs, "0"), accepted)
+	pointers(need.Outs)
+	s.op("@%s bra.uni %s", s.to(truth, "setp.eq.s32", s.chosen, "0"), accepted)
+	pointers(need.Sampled)
 	s.op("bra.uni %s", accepted)
 	s.at(refused)
-	s.byFirst(func() { s.op("st.global.b32 %s, %s", field(s.ctx, ctxResult), result) })
+	s.byFirst(func() { s.op("st.global.b32 %s, %s", field(s.ctx, abi.Result), result) })
 	s.op("ret")
 	s.at(accepted)
 }
@@ -115,32 +125,18 @@ func (s *step) byFirst(do func()) {
 	s.at(over)
 }
 
-// required lists the pointers that a step cannot do without: whether always, or only when logits are wanted.
-func (m *module) required() (always, forOuts []int64) {
-	used := map[spmd.Space]bool{}
-	for _, k := range m.p.Kernels {
-		for _, p := range k.Params {
-			used[p.Space] = true
-		}
-	}
-	for s, at := range spaceFields {
-		switch space := spmd.Space(s); {
-		case !used[space]:
-		case space == spmd.OutRow || space == spmd.Logits:
-			forOuts = append(forOuts, at)
-		default:
-			always = append(always, at)
-		}
-	}
+// required lists the pointers that a step cannot do without.
+func (m *module) required() abi.Required {
+	r := abi.Requires(m.p.Program)
 	if _, global := m.scratch(); global > 0 {
-		always = append(always, ctxTeam)
+		r.Always = append(r.Always, abi.Team)
 	}
-	return always, forOuts
+	return r
 }
 
 // places finds the worker's scratch and the trace.
 func (s *step) places() {
-	s.byFirst(func() { s.op("st.global.b32 %s, %s", field(s.ctx, ctxResult), s.register0()) })
+	s.byFirst(func() { s.op("st.global.b32 %s, %s", field(s.ctx, abi.Result), s.register0()) })
 	shared, global := s.m.scratch()
 	s.shared, s.team = s.register0(), s.to(wide, "mov.b64", "0")
 	if shared > 0 {
@@ -149,9 +145,29 @@ func (s *step) places() {
 	}
 	if global > 0 {
 		at := s.to(wide, "mul.wide.u32", s.worker, fmt.Sprint(global))
-		s.team = s.to(wide, "add.s64", s.get("b64", ctxTeam), at)
+		s.team = s.to(wide, "add.s64", s.get("b64", abi.Team), at)
 	}
-	s.trace = s.get("b64", ctxTrace)
+	s.trace = s.get("b64", abi.Trace)
+}
+
+// scratchOf is where a kernel's scratch is in global and in shared memory: the team's, or this warp's part of it.
+func (s *step) scratchOf(shared string) (team, inShared string) {
+	team, inShared = s.team, s.shared
+	if shared == "" {
+		return team, inShared
+	}
+	inSM, global := s.m.scratch()
+	part := func(bytes int64) string {
+		mine := s.to(word, "mul.lo.s32", s.inTeam, fmt.Sprint(bytes/int64(s.m.members)))
+		return s.to(word, "selp.b32", "0", mine, shared)
+	}
+	if global > 0 {
+		team = s.to(wide, "add.s64", team, s.to(wide, "cvt.u64.u32", part(global)))
+	}
+	if inSM > 0 {
+		inShared = s.to(word, "add.s32", inShared, part(inSM))
+	}
+	return team, inShared
 }
 
 func (s *step) register0() string { return s.to(word, "mov.b32", "0") }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
@@ -25,7 +26,7 @@ func gpuTarget(t testing.TB, members int) spmd.Target {
 func TestFacts(t *testing.T) {
 	d := spmdtest.Spaces(t, gpuTarget(t, 1))
 	x := device(t, d, parsed(t, d.Program), shape{1, warp})
-	want := [32]int64{1, d.Program.WeightBytes, d.Program.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.Program.Phases)), 0, 32, 256}
+	want := [32]int64{abi.Version, d.Program.WeightBytes, d.Program.WorkBytes, 0, 64, 32, 30, 16, 4, int64(len(d.Program.Phases)), 0, 32, 256}
 	if got := x.facts(t); got != want {
 		t.Errorf("model_facts is %v, want %v", got, want)
 	}
@@ -43,28 +44,32 @@ func TestStepErrors(t *testing.T) {
 		break_ func(x *gpuMemory)
 		want   int32
 	}{
-		{"fine", func(x *gpuMemory) {}, fine},
-		{"abi", func(x *gpuMemory) { x.u32(ctxABI, 2) }, errABI},
-		{"rows 0", zero(ctxRows), errCount},
-		{"rows negative", func(x *gpuMemory) { x.u64(ctxRows, ^uint64(0)) }, errCount},
-		{"rows above", func(x *gpuMemory) { x.u64(ctxRows, 17) }, errCount},
-		{"rows far above", func(x *gpuMemory) { x.u64(ctxRows, 1<<32+5) }, errCount},
-		{"seqs 0", zero(ctxSeqs), errCount},
-		{"seqs above", func(x *gpuMemory) { x.u64(ctxSeqs, 5) }, errCount},
-		{"more seqs than rows", func(x *gpuMemory) { x.u64(ctxRows, 1) }, errCount},
-		{"outs negative", func(x *gpuMemory) { x.u64(ctxOuts, ^uint64(0)) }, errCount},
-		{"more outs than rows", func(x *gpuMemory) { x.u64(ctxOuts, 6) }, errCount},
-		{"scratch for fewer workers", func(x *gpuMemory) { x.u32(ctxWorkers, 1) }, errCount},
-		{"weights", zero(ctxWeights), errPointer},
-		{"work", zero(ctxWork), errPointer},
-		{"team", zero(ctxTeam), errPointer},
-		{"state", zero(ctxState), errPointer},
-		{"ids", zero(ctxIDs), errPointer},
-		{"seq_start", zero(ctxSeqStart), errPointer},
-		{"seq_slot", zero(ctxSeqSlot), errPointer},
-		{"out_row", zero(ctxOutRow), errPointer},
-		{"logits", zero(ctxLogits), errPointer},
-		{"no logits wanted", func(x *gpuMemory) { x.u64(ctxOuts, 0); x.u64(ctxLogits, 0); x.u64(ctxOutRow, 0) }, fine},
+		{"fine", func(x *gpuMemory) {}, abi.Fine},
+		{"abi", func(x *gpuMemory) { x.u32(abi.ABI, abi.Version-1) }, abi.ErrABI},
+		{"rows 0", zero(abi.Rows), abi.ErrCount},
+		{"rows negative", func(x *gpuMemory) { x.u64(abi.Rows, ^uint64(0)) }, abi.ErrCount},
+		{"rows above", func(x *gpuMemory) { x.u64(abi.Rows, 17) }, abi.ErrCount},
+		{"rows far above", func(x *gpuMemory) { x.u64(abi.Rows, 1<<32+5) }, abi.ErrCount},
+		{"seqs 0", zero(abi.Seqs), abi.ErrCount},
+		{"seqs above", func(x *gpuMemory) { x.u64(abi.Seqs, 5) }, abi.ErrCount},
+		{"more seqs than rows", func(x *gpuMemory) { x.u64(abi.Rows, 1) }, abi.ErrCount},
+		{"outs negative", func(x *gpuMemory) { x.u64(abi.Outs, ^uint64(0)) }, abi.ErrCount},
+		{"more outs than rows", func(x *gpuMemory) { x.u64(abi.Outs, 6) }, abi.ErrCount},
+		{"scratch for fewer workers", func(x *gpuMemory) { x.u32(abi.Workers, 1) }, abi.ErrCount},
+		{"weights", zero(abi.Weights), abi.ErrPointer},
+		{"work", zero(abi.Work), abi.ErrPointer},
+		{"team", zero(abi.Team), abi.ErrPointer},
+		{"state", zero(abi.State), abi.ErrPointer},
+		{"ids", zero(abi.IDs), abi.ErrPointer},
+		{"seq_start", zero(abi.SeqStart), abi.ErrPointer},
+		{"seq_slot", zero(abi.SeqSlot), abi.ErrPointer},
+		{"out_row", zero(abi.OutRow), abi.ErrPointer},
+		{"logits", zero(abi.Logits), abi.ErrPointer},
+		{"no logits wanted", func(x *gpuMemory) { x.u64(abi.Outs, 0); x.u64(abi.Logits, 0); x.u64(abi.OutRow, 0) }, abi.Fine},
+		{"sampling", zero(abi.Sampling), abi.ErrPointer},
+		{"odds", zero(abi.Odds), abi.ErrPointer},
+		{"nothing chosen", func(x *gpuMemory) { x.u64(abi.Chosen, 0); x.u64(abi.Sampling, 0); x.u64(abi.Odds, 0) }, abi.Fine},
+		{"no logits to choose from", func(x *gpuMemory) { x.u64(abi.Outs, 0); x.u64(abi.Sampling, 0); x.u64(abi.Odds, 0) }, abi.Fine},
 	}
 	d := spmdtest.Spaces(t, gpuTarget(t, 1))
 	d.Kernel("scratch", spmdtest.One, func(k *spmdtest.Body) { // more than shared memory can have
@@ -92,11 +97,14 @@ func TestStepErrors(t *testing.T) {
 // TestLaunchErrors launches blocks that hold no whole teams, or have too little shared memory.
 func TestLaunchErrors(t *testing.T) {
 	d := spmdtest.New(t, gpuTarget(t, 2))
-	d.Kernel("scratch", spmdtest.One, spmdtest.ScratchUse)
+	d.Kernel("scratch", spmdtest.One, func(k *spmdtest.Body) {
+		k.Share()
+		spmdtest.ScratchUse(k)
+	})
 	d.Done()
 	m := parsed(t, d.Program)
 	s := shape{1, 3 * warp}
-	if got, err := device(t, d, m, s).step(t, s); err != nil || got != errLaunch {
+	if got, err := device(t, d, m, s).step(t, s); err != nil || got != abi.ErrLaunch {
 		t.Errorf("one and a half teams: %d, %v", got, err)
 	}
 	s = shape{1, 2 * warp}
@@ -105,7 +113,7 @@ func TestLaunchErrors(t *testing.T) {
 	if facts[factShared] == 0 || facts[factTeamThreads] != 2*warp {
 		t.Fatalf("facts %v", facts)
 	}
-	if got, err := x.launch(s, int(facts[factShared])-1); err != nil || got != errLaunch {
+	if got, err := x.launch(s, int(facts[factShared])-1); err != nil || got != abi.ErrLaunch {
 		t.Errorf("too little shared memory: %d, %v", got, err)
 	}
 }
@@ -121,16 +129,16 @@ func TestBarrier(t *testing.T) {
 		want := d.Work
 		for step := range 3 {
 			x.Seed = uint64(1 + step)
-			if r, err := x.step(t, s); err != nil || r != fine {
+			if r, err := x.step(t, s); err != nil || r != abi.Fine {
 				t.Fatalf("%v: step %d gives %d, %v", s, step, r, err)
 			}
 			e := *d
 			e.Work = want
 			want = e.Interpret(t).Work
-			if string(x.Bytes(x.at[ctxWork])) != string(want) {
+			if string(x.Bytes(x.at[abi.Work])) != string(want) {
 				t.Errorf("%v: step %d has other results", s, step)
 			}
-			if n := binary.LittleEndian.Uint32(x.Bytes(x.ctx)[ctxArrived:]); n&(1<<31-1) != 0 {
+			if n := binary.LittleEndian.Uint32(x.Bytes(x.ctx)[abi.Arrived:]); n&(1<<31-1) != 0 {
 				t.Errorf("%v: %#x blocks have arrived after the step", s, n)
 			}
 		}
@@ -145,8 +153,8 @@ func TestTrace(t *testing.T) {
 	x := device(t, d, m, s)
 	n := (len(d.Program.Phases) + 1) * s.blocks
 	at := x.Alloc("trace", 8*n)
-	x.u64(ctxTrace, at)
-	if r, err := x.step(t, s); err != nil || r != fine {
+	x.u64(abi.Trace, at)
+	if r, err := x.step(t, s); err != nil || r != abi.Fine {
 		t.Fatalf("the step gives %d, %v", r, err)
 	}
 	stamps := make([]uint64, n)
@@ -165,10 +173,10 @@ func TestAllSkipped(t *testing.T) {
 	d.Program.Phases[0].MinRows = 16
 	s := shape{3, warp}
 	x := device(t, d, parsed(t, d.Program), s)
-	if r, err := x.step(t, s); err != nil || r != fine {
+	if r, err := x.step(t, s); err != nil || r != abi.Fine {
 		t.Fatalf("the step gives %d, %v", r, err)
 	}
-	if strings.Trim(string(x.Bytes(x.at[ctxWork])), "\x00") != "" {
+	if strings.Trim(string(x.Bytes(x.at[abi.Work])), "\x00") != "" {
 		t.Error("the skipped phase wrote something")
 	}
 }
@@ -190,6 +198,7 @@ func TestMembers(t *testing.T) {
 }
 
 func membersUse(k *spmdtest.Body, far bool) {
+	k.Share()
 	n := int64(k.Target.Members)
 	x, y := k.Input(spmd.F32, spmdtest.Edges(spmd.F32)[:44]), k.Output(spmd.F32, 5*8*warp)
 	sums := k.Scratch(spmd.F32, n*warp)
@@ -205,4 +214,53 @@ func membersUse(k *spmdtest.Body, far bool) {
 		return []*val{k.Max(k.LoadV(sums, k.Mul(other, k.I(warp)), 0), k.Neg(c[0]))}
 	})
 	k.StoreV(y, k.Mul(k.Add(k.Mul(k.Tile(), k.I(n)), k.Member()), k.I(warp)), 0, all[0])
+}
+
+// TestTogether has launches that teams share beside those that warps do alone, in one phase and with scratch in both, and launches for some numbers of rows.
+func TestTogether(t *testing.T) {
+	for _, members := range []int{2, 8} {
+		for _, far := range []bool{false, true} {
+			t.Run(fmt.Sprint(members, far), func(t *testing.T) {
+				checkBedOn(t, gpuTarget(t, members), func(t testing.TB, target spmd.Target) *spmdtest.Bed { return together(t, target, far) },
+					shape{1, members * warp}, shape{3, members * warp}, shape{2, 8 * warp})
+			})
+		}
+	}
+}
+
+func together(t testing.TB, target spmd.Target, far bool) *spmdtest.Bed {
+	d := spmdtest.New(t, target)
+	alone := func(k *spmdtest.Body) {
+		y, s := k.Output(spmd.F32, 40*warp), k.Scratch(spmd.F32, warp)
+		if far {
+			s = k.Offset(k.Scratch(spmd.F32, 1<<17), k.I(5))
+		}
+		k.StoreV(s, nil, 0, k.ToF32(k.Add(k.Lane(), k.Truncate(k.Tile()))))
+		k.Barrier()
+		k.StoreV(y, k.Mul(k.Tile(), k.I(warp)), 0, k.Gather(s, k.Xor(k.Lane(), k.I32(5)), 0))
+	}
+	shared := func(k *spmdtest.Body) { membersUse(k, far) }
+	d.Kernel("alone", spmd.Grid{Panels: 40}, alone)
+	d.Kernel("shared", spmd.Grid{Panels: 5}, shared)
+	d.Kernel("alone2", spmd.Grid{Panels: 3, By: spmd.BySeqs}, alone)
+	d.Kernel("shared2", spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: 1}, shared)
+	var all spmd.Phase
+	for _, ph := range d.Program.Phases {
+		all.Launches = append(all.Launches, ph.Launches...)
+	}
+	all.Name = "all"
+	d.Program.Phases = []spmd.Phase{all}
+	for i, g := range []spmd.Grid{ // of five rows, two sequences, three rows of logits
+		{Panels: 2, Least: 6}, {Panels: 2, Most: 4}, {Panels: 2, Least: 5, Most: 5},
+		{Panels: 1, By: spmd.BySeqs, Least: 3}, {Panels: 1, By: spmd.BySeqs, Most: 2},
+		{Panels: 1, By: spmd.ByOutBlocks, Block: 2, Most: 2}, {Panels: 1, By: spmd.ByOutBlocks, Block: 2, Least: 3},
+	} {
+		d.Kernel(fmt.Sprint("bounded", i), g, func(k *spmdtest.Body) {
+			k.Store(k.Output(spmd.I64, 4), k.Tile(), 0, k.I(7))
+		})
+	}
+	for _, k := range d.Program.Kernels {
+		d.Program.TeamBytes = max(d.Program.TeamBytes, k.Team)
+	}
+	return d.Done()
 }

@@ -2,6 +2,7 @@ package ptx
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -10,6 +11,7 @@ import (
 // Fields of phases and launches, all i64.
 const (
 	phaseMinRows = iota
+	phaseMinChosen
 	phaseFirst
 	phaseFields
 )
@@ -22,6 +24,9 @@ const (
 	launchBlock
 	launchStream      // byte of the weights where the first panel begins that a tile streams
 	launchStreamBytes // of a panel; 0: a tile streams none
+	launchMembers     // warps that share a tile
+	launchLeast       // of the rows, or what the grid goes by
+	launchMost
 	launchFields
 )
 
@@ -30,7 +35,7 @@ func (m *module) tables() string {
 	var phases, launches, args []row
 	n := 0
 	for i, ph := range m.p.Phases {
-		phases = append(phases, row{[]int64{ph.MinRows, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
+		phases = append(phases, row{[]int64{ph.MinRows, ph.MinChosen, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
 		for _, l := range ph.Launches {
 			block := int64(1)
 			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
@@ -42,25 +47,33 @@ func (m *module) tables() string {
 			if streamed.bytes > 0 {
 				from = l.Args[streamed.param]
 			}
-			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block, from, streamed.bytes}, about})
+			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block, from, streamed.bytes, int64(m.p.Kernels[l.Kernel].Members), l.Grid.Least, most(l.Grid)}, about})
 			if len(l.Args) > 0 {
 				args = append(args, row{l.Args, about})
 			}
 			n += len(l.Args)
 		}
 	}
-	phases = append(phases, row{[]int64{0, int64(len(launches))}, "end"})
+	phases = append(phases, row{[]int64{0, 0, int64(len(launches))}, "end"})
 	if len(args) == 0 {
 		args = append(args, row{[]int64{0}, "none"})
 	}
 	var b strings.Builder
-	b.WriteString("// Phases: rows below which it is skipped, first launch.\n")
+	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch.\n")
 	m.rows(&b, "phases", phases)
-	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel.\n")
+	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel, warps a tile, least and most rows.\n")
 	m.rows(&b, "launches", launches)
 	b.WriteString("// Arguments: bytes from where the parameter's memory begins.\n")
 	m.rows(&b, "args", args)
 	return b.String()
+}
+
+// most is the largest count that a grid is for.
+func most(g spmd.Grid) int64 {
+	if g.Most == 0 {
+		return math.MaxInt32
+	}
+	return g.Most
 }
 
 // row is a line of a table.

@@ -35,6 +35,7 @@ const Prefix = "ptx:"
 const (
 	blockThreads = 256
 	registers    = 255
+	laneBytes    = 16 // the widest load of a lane
 )
 
 func find(target string) (gpu, error) {
@@ -61,7 +62,7 @@ func Target(name string) (spmd.Target, error) {
 		return spmd.Target{}, err
 	}
 	const teams = blockThreads / warp
-	return spmd.Target{Name: name, Lanes: warp, Registers: registers, L1: 128 << 10 / teams, L2: g.l2 / (g.sms * teams), Members: 1, Dot: spmd.DotUnsigned, Tiles: true}, nil
+	return spmd.Target{Name: name, Lanes: warp, Registers: registers, L1: 128 << 10 / teams, L2: g.l2 / (g.sms * teams), Members: teams, Dot: spmd.DotUnsigned, Tiles: true, LaneBytes: laneBytes}, nil
 }
 
 // sharedTeam is how much shared memory one team of a block can have, in whole lines.

@@ -1,6 +1,7 @@
 package ptx
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,7 +46,7 @@ func (e *kernel) together(r *spmd.Region) {
 				}
 				open[n] = append(open[n], in)
 			}
-		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
+		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpCopyAsync, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
 			flush()
 		default:
 			if e.meets[in] {
@@ -105,7 +106,67 @@ func (e *kernel) loadTogether(in *spmd.Instr, v *vector) string {
 			count = ".v2"
 		}
 		first := v.loads[0]
-		e.op("%s%s%s {%s}, %s", name[:dot], count, name[dot:], strings.Join(v.regs, ", "), e.address(p, index(first, 0), first.Imm, false))
+		e.op("%s%s%s {%s}, %s", name[:dot], count, name[dot:], strings.Join(v.regs, ", "), e.address(p, index(first, 0), first.Imm, 0))
 	}
 	return v.regs[slices.Index(v.loads, in)]
+}
+
+// loadRun is a load of neighbours by each lane: one instruction, then its words are taken apart.
+func (e *kernel) loadRun(in *spmd.Instr) string {
+	p, n := in.Args[0], elementsOfLane(in)
+	el := p.Type.Elem
+	if l, ok := e.looks[in]; ok {
+		e.lookAhead(in, l)
+	}
+	bytes := n * el.Bytes()
+	at := e.address(p, index(in, 0), in.Imm, n)
+	if n == 1 {
+		return e.fetch(p, at, "", true)
+	}
+	k, typ := word, "b32"
+	switch {
+	case el == spmd.F32:
+		k, typ = float, "f32"
+	case bytes == 2: // of two bytes
+		typ = "u16"
+	}
+	regs := make([]string, max(1, bytes/4))
+	for i := range regs {
+		regs[i] = e.reg(k)
+	}
+	name := e.loadName(p, true)
+	name = name[:strings.LastIndexByte(name, '.')]
+	if len(regs) == 1 {
+		e.op("%s.%s %s, %s", name, typ, regs[0], at)
+	} else {
+		e.op("%s.v%d.%s {%s}, %s", name, len(regs), typ, strings.Join(regs, ", "), at)
+	}
+	for i, r := range in.Results {
+		byteAt := int64(i) * el.Bytes()
+		e.define(r, e.pick(el, regs[byteAt/4], byteAt%4))
+	}
+	return ""
+}
+
+// pick takes the element that begins at a byte of a word.
+func (e *kernel) pick(el spmd.Elem, w string, at int64) string {
+	switch el {
+	case spmd.I8: // the byte, and its sign three times
+		return e.to(word, "prmt.b32", w, "0", fmt.Sprintf("0x%x", 0x8880+0x1111*at))
+	case spmd.U8:
+		return e.to(word, "prmt.b32", w, "0", fmt.Sprintf("0x%x", 0x4440+at))
+	case spmd.BF16:
+		if at == 0 {
+			return e.widen(el, w)
+		}
+		return e.to(float, "mov.b32", e.to(word, "and.b32", w, "0xffff0000"))
+	case spmd.F16:
+		low, high := e.reg(half), e.reg(half)
+		e.op("mov.b32 {%s, %s}, %s", low, high, w)
+		if at == 0 {
+			return e.widen(el, low)
+		}
+		return e.widen(el, high)
+	}
+	return w
 }

@@ -27,7 +27,7 @@ type constKey struct {
 // NewBuilder begins a kernel for a target.
 func NewBuilder(name string, t Target) *Builder {
 	r := &Region{}
-	return &Builder{Target: t, k: &Kernel{Name: name, Lanes: t.Lanes, Body: r}, cur: r, consts: map[*Region]map[constKey]*Value{}}
+	return &Builder{Target: t, k: &Kernel{Name: name, Lanes: t.Lanes, Members: 1, Body: r}, cur: r, consts: map[*Region]map[constKey]*Value{}}
 }
 
 // Finish gives the kernel, or everything that was wrong in building it.
@@ -106,6 +106,9 @@ func (b *Builder) Param(name string, e Elem, s Space) *Value {
 	b.k.Params = append(b.k.Params, Param{name, e, s})
 	return b.emit(OpParam, int64(len(b.k.Params)-1), Type{e, Pointer})
 }
+
+// Share makes all of the target's members do a tile together; a kernel that does not ask for it has teams of one.
+func (b *Builder) Share() { b.k.Members = max(1, b.Target.Members) }
 
 // Scratch reserves n elements of team scratch, 64-byte aligned.
 func (b *Builder) Scratch(e Elem, n int64) *Value {

@@ -28,6 +28,16 @@ func (b *Builder) LoadVN(p, i *Value, off int64, n *Value) *Value {
 	return b.emit(OpLoadVN, off, Type{p.Type.Elem.Reg(), Varying}, append(b.address(p, i), n)...)
 }
 
+// LoadRun gives lane l the n neighbours from p[i + off + n*l] on. They have at most 16 bytes, and begin at a multiple of their size.
+func (b *Builder) LoadRun(p, i *Value, off int64, n int) []*Value {
+	in := &Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}
+	for range n {
+		in.Results = append(in.Results, b.value(Type{p.Type.Elem.Reg(), Varying}, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return slices.Clone(in.Results)
+}
+
 // Gather gives lane l p[v[l] + off].
 func (b *Builder) Gather(p, v *Value, off int64) *Value {
 	if v.Type != (Type{I32, Varying}) {
@@ -73,6 +83,41 @@ func (b *Builder) MMA8(c, x, y, k, rows *Value, s Strides, tiles int64) {
 	}
 	b.effect(OpMMA8, tiles, c, x, y, k, rows)
 	b.cur.Body[len(b.cur.Body)-1].Strides = s
+}
+
+// View gives scratch that was reserved as elements of another type.
+func (b *Builder) View(scratch *Value, e Elem) *Value {
+	if scratch.Def == nil || scratch.Def.Op != OpScratch {
+		b.fail("view of %v, which is not the start of some scratch", scratch.Type)
+		return scratch
+	}
+	return b.emit(OpScratch, scratch.Def.Imm, Type{e, Pointer})
+}
+
+// CopyAsync begins to copy 16 bytes a lane, from[w] to to[v]. CopyGroup ends a group of copies, CopyWait waits until all groups but the last n have arrived.
+func (b *Builder) CopyAsync(to, v, from, w *Value) { b.effect(OpCopyAsync, 0, to, v, from, w) }
+func (b *Builder) CopyGroup()                      { b.effect(OpCopyGroup, 0) }
+func (b *Builder) CopyWait(n int64)                { b.effect(OpCopyWait, n) }
+
+// MMAI8 adds to the fragment c the product of the fragments x and y of signed bytes, MMABF16 that of bf16, two a word.
+func (b *Builder) MMAI8(c, x, y []*Value) []*Value   { return b.fragments(OpMMAI8, I32, c, x, y) }
+func (b *Builder) MMABF16(c, x, y []*Value) []*Value { return b.fragments(OpMMABF16, F32, c, x, y) }
+
+func (b *Builder) fragments(op Op, sums Elem, c, x, y []*Value) []*Value {
+	if len(c) != 4 || len(x) != 4 || len(y) != 2 {
+		b.fail("%v of %d, %d and %d values", op, len(c), len(x), len(y))
+	}
+	in := &Instr{Op: op, Args: slices.Concat(c, x, y)}
+	for range 4 {
+		in.Results = append(in.Results, b.value(Type{sums, Varying}, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return slices.Clone(in.Results)
+}
+
+// PackBF16 makes a word of two bf16, x in its low half.
+func (b *Builder) PackBF16(x, y *Value) *Value {
+	return b.emit(OpPackBF16, 0, Type{I32, Varying}, x, y)
 }
 
 // Prefetch asks for the cache line of p[i + off].

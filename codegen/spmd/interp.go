@@ -16,7 +16,7 @@ import (
 type Machine struct {
 	Memory     [numSpaces][]byte // Weights, Work and State by NewMachine; the others by each Step
 	Seed       uint64            // not 0: tiles and members run in an order that is drawn from it
-	Races      bool              // fail when tiles of a phase are not independent; takes 8 bytes for each byte of work, state and logits
+	Races      bool              // fail when tiles of a phase are not independent; takes 8 bytes for each byte that can be written
 	PoisonWork bool              // fill the work space with NaNs before each step
 	MaxLoops   int64             // not 0: fail after so many loop iterations and tiles of one step
 
@@ -31,7 +31,11 @@ type StepInput struct {
 	SeqStart []int32 // first row of each sequence, then the number of rows
 	SeqSlot  []int32 // state slot of each sequence
 	OutRow   []int32 // rows whose logits are wanted
+	Sampling []int32 // SamplingWords for each of these; nil: no token is chosen
 }
+
+// chosen is how many tokens the step chooses.
+func (in *StepInput) chosen() int64 { return int64(len(in.Sampling) / SamplingWords) }
 
 // NewMachine gives a machine with a program's packed weights, zeroed work memory and zeroed state slots.
 func NewMachine(p *Program, weights []byte, slots int) (*Machine, error) {
@@ -59,6 +63,15 @@ func (m *Machine) Logits(p *Program, i int) []float32 {
 		out[c] = math.Float32frombits(binary.LittleEndian.Uint32(row[4*c:]))
 	}
 	return out
+}
+
+// Chosen gives the tokens that the last step chose.
+func (m *Machine) Chosen() []int32 {
+	ids := make([]int32, len(m.Memory[Chosen])/4)
+	for i := range ids {
+		ids[i] = int32(binary.LittleEndian.Uint32(m.Memory[Chosen][4*i:]))
+	}
+	return ids
 }
 
 // Step runs all phases of a program over the sequences of in.
@@ -115,24 +128,26 @@ func (m *Machine) check(p *Program, in StepInput) error {
 			fail("row %d of the logits is that of row %d of %d", i, r, rows)
 		}
 	}
+	if n := len(in.Sampling); n != 0 && n != SamplingWords*len(in.OutRow) {
+		fail("%d words say how %d tokens are chosen", n, len(in.OutRow))
+	}
 	return errors.Join(errs...)
 }
 
-// load puts a step's input into memory. Logits are filled with NaNs, so that a column that is not written shows.
+// load puts a step's input into memory. What it gives back is filled with ones, NaNs among the logits, so that what is not written shows.
 func (m *Machine) load(p *Program, in StepInput) {
-	for s, xs := range map[Space][]int32{IDs: in.IDs, SeqStart: in.SeqStart, SeqSlot: in.SeqSlot, OutRow: in.OutRow} {
+	for s, xs := range map[Space][]int32{IDs: in.IDs, SeqStart: in.SeqStart, SeqSlot: in.SeqSlot, OutRow: in.OutRow, Sampling: in.Sampling} {
 		b := m.Memory[s][:0]
 		for _, x := range xs {
 			b = binary.LittleEndian.AppendUint32(b, uint32(x))
 		}
 		m.Memory[s] = b
 	}
-	n := 4 * p.LogitsStride * int64(len(in.OutRow))
-	if int64(cap(m.Memory[Logits])) < n {
-		m.Memory[Logits] = make([]byte, n)
+	row := 4 * p.LogitsStride
+	for s, n := range map[Space]int64{Logits: row * int64(len(in.OutRow)), Odds: row * in.chosen(), Chosen: 4 * in.chosen()} {
+		m.Memory[s] = grow(m.Memory[s], int(n))
+		poison(m.Memory[s])
 	}
-	m.Memory[Logits] = m.Memory[Logits][:n]
-	poison(m.Memory[Logits])
 	if m.PoisonWork {
 		poison(m.Memory[Work])
 	}
@@ -151,7 +166,7 @@ type tile struct{ launch, index int32 }
 // phase runs the tiles of all launches of a phase: in order, or in the order that Seed draws.
 func (m *Machine) phase(p *Program, i int) error {
 	ph, r := &p.Phases[i], &m.run
-	if r.rows < ph.MinRows {
+	if !ph.Met(r.rows, r.chosen) {
 		return nil
 	}
 	r.tiles = r.tiles[:0]
@@ -183,16 +198,18 @@ func (m *Machine) phase(p *Program, i int) error {
 type runner struct {
 	m                *Machine
 	rows, seqs, outs int64
-	members          int64
+	chosen           int64
 	rng              *rand.Rand
 	mem              memory
 	tiles            []tile
+	all              []frame // of as many members as a kernel had at most
 	frames           []frame // one a member
 	launch           *Launch // that the frames are set up for
 }
 
 func (r *runner) begin(m *Machine, p *Program, in StepInput) {
-	r.m, r.rows, r.seqs, r.outs, r.members = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow)), int64(p.Target.Members)
+	r.m, r.rows, r.seqs, r.outs = m, int64(len(in.IDs)), int64(len(in.SeqSlot)), int64(len(in.OutRow))
+	r.chosen = in.chosen()
 	r.rng = rand.New(rand.NewPCG(m.Seed, 0))
 	r.launch, r.mem.loops, r.mem.maxLoops = nil, 0, m.MaxLoops
 	copy(r.mem.bytes[:], m.Memory[:])
@@ -214,10 +231,15 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.code, f.pc, f.stop, f.sys[sysTile] = f.body, 0, false, int64(t.index)
+		f.copies, f.groups = f.copies[:0], 0
 	}
+	r.mem.noCopies()
 	err := r.mem.count()
 	for ended := false; !ended && err == nil; {
 		ended, err = r.round()
+	}
+	if err == nil && r.mem.arriving > 0 {
+		err = fmt.Errorf("%d copies into scratch were not waited for", r.mem.arriving)
 	}
 	if err != nil {
 		return fmt.Errorf("launch %d of kernel %s, tile %d: %w", t.launch, printName(k.Name), t.index, err)
@@ -255,15 +277,16 @@ func (r *runner) setup(k *Kernel, l *Launch) {
 		c = compile(k)
 		r.m.codes[k] = c
 	}
-	if int64(len(r.frames)) != r.members {
-		r.frames = make([]frame, r.members)
+	for len(r.all) < k.Members {
+		r.all = append(r.all, frame{})
 	}
+	r.frames = r.all[:k.Members]
 	r.mem.bytes[teamScratch] = r.mem.bytes[teamScratch][:k.Team]
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.resize(c)
-		f.mem, f.params, f.args, f.body = &r.mem, k.Params, l.Args, c.body
-		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: r.members}
+		f.mem, f.params, f.args, f.body, f.lanes = &r.mem, k.Params, l.Args, c.body, k.Lanes
+		f.sys = [numSys]int64{sysRows: r.rows, sysSeqs: r.seqs, sysOuts: r.outs, sysMember: int64(i), sysMembers: int64(k.Members)}
 		f.code, f.pc, f.stop = c.once, 0, false
 		f.run()
 	}

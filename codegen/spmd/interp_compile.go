@@ -94,6 +94,11 @@ func (c *compiler) plain(in *Instr) {
 	if len(in.Results) > 0 {
 		x.d, x.n = c.slot(in.Results[0]), c.width(in.Results[0].Type)
 	}
+	if len(in.Results) > 1 || in.Op == OpLoadRun {
+		for _, r := range in.Results {
+			x.results = append(x.results, c.slot(r))
+		}
+	}
 	switch in.Op {
 	case OpGather, OpOffset:
 		x.size = in.Args[0].Type.Elem.Bytes()

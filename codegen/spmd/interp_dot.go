@@ -58,7 +58,7 @@ func byte16(f *frame, in *inst) {
 func mma8(f *frame, in *inst) {
 	c, a, b := f.p[in.list[0]], f.p[in.list[1]], f.p[in.list[2]]
 	k, rows := f.l[in.list[3]], f.l[in.list[4]]
-	s, cols := in.src.Strides, 16*in.imm
+	s, cols, run := in.src.Strides, 16*in.imm, in.src.Strides.run()
 	if rows < 1 || rows > 16 || k < 0 || k > farIndex {
 		f.fail(in, "%d rows of %d groups: 1..16 rows and at least 0 groups are wanted", rows, k)
 		return
@@ -71,12 +71,12 @@ func mma8(f *frame, in *inst) {
 		for g := range k {
 			// Element by element: an error then says which, and nothing needs room for a whole row.
 			x := f.sized(in, a, 1, m*s.A+4*g, 4, false)
-			y := f.sized(in, b, 1, g*s.B, 4*cols, false)
+			y := f.sized(in, b, 1, g/run*s.B, 4*cols*run, false)
 			if f.stop {
 				return
 			}
 			for n := range cols {
-				w := y[4*n:][:4]
+				w := y[4*(n*run+g%run):][:4]
 				sum := int32(int8(x[0]))*int32(int8(w[0])) + int32(int8(x[1]))*int32(int8(w[1])) +
 					int32(int8(x[2]))*int32(int8(w[2])) + int32(int8(x[3]))*int32(int8(w[3]))
 				le.PutUint32(sums[4*n:], le.Uint32(sums[4*n:])+uint32(sum))

@@ -13,7 +13,8 @@ type inst struct {
 	to         int // jumps: where to
 	imm        int64
 	size       int64 // memory: bytes of an element
-	list       []int // reductions: all operands
+	list       []int // all operands, of instructions that are no access
+	results    []int // of instructions that have several
 	src        *Instr
 }
 
@@ -35,11 +36,16 @@ type frame struct {
 	l []int64   // i64
 	p []pointer
 
+	lanes int
+
 	code []inst // body, or what is done once a launch
 	pc   int
 	stop bool // at a barrier or after an error
 	err  error
 	at   *inst // where the error is
+
+	copies []asyncCopy // that nobody has waited for
+	groups int         // of copies that have ended
 
 	body   []inst
 	sys    [numSys]int64
@@ -96,6 +102,8 @@ type memory struct {
 	bytes           [numSpaces + 1][]byte
 	shadow          shadow
 	loops, maxLoops int64
+	arriving        int     // copies on their way into scratch
+	pending         []uint8 // how many of them there are to each 16 bytes of it
 }
 
 // count is called for each tile and loop iteration.
@@ -111,12 +119,15 @@ const farIndex = 1 << 50
 
 // address gives n elements of memory from p[i + imm], or nil after an error.
 func (f *frame) address(in *inst, n int64, write bool) []byte {
-	p := f.p[in.a]
-	i := in.imm
+	return f.elements(in, f.p[in.a], f.index(in), n, write)
+}
+
+// index is i + imm.
+func (f *frame) index(in *inst) int64 {
 	if in.b >= 0 {
-		i += f.l[in.b]
+		return in.imm + f.l[in.b]
 	}
-	return f.elements(in, p, i, n, write)
+	return in.imm
 }
 
 func (f *frame) elements(in *inst, p pointer, i, n int64, write bool) []byte {
@@ -128,6 +139,10 @@ func (f *frame) sized(in *inst, p pointer, size, i, n int64, write bool) []byte 
 	mem := f.mem.bytes[p.space]
 	from := p.off + i*size
 	to := from + n*size
+	if p.space == teamScratch && f.mem.arriving > 0 && f.mem.underway(from, to) {
+		f.fail(in, "bytes %d to %d of team scratch: a copy to them may not have arrived, nobody has waited for it", from, to)
+		return nil
+	}
 	if i < -farIndex || i > farIndex || from < 0 || to > int64(len(mem)) {
 		name := "team scratch"
 		if p.space < numSpaces {
@@ -155,8 +170,8 @@ type shadow struct {
 
 func (s *shadow) reset(m *Machine) {
 	s.on, s.first, s.tile = m.Races, 1, 1
-	for _, sp := range []Space{Work, State, Logits} {
-		if s.on {
+	for sp := range numSpaces {
+		if s.on && sp.Writable() {
 			n := len(m.Memory[sp])
 			s.writers[sp], s.reader[sp] = grow(s.writers[sp], n), grow(s.reader[sp], n)
 			clear(s.writers[sp])

@@ -71,6 +71,43 @@ func loading[T any](arena func(*frame) []T, get func([]byte) T) exec {
 	}
 }
 
+// loadRun gives each lane neighbours, one to each result.
+func loadRun(in *Instr) exec {
+	switch in.Args[0].Type.Elem {
+	case I8:
+		return loadingRun(arenaI, func(b []byte) int32 { return int32(int8(b[0])) })
+	case U8:
+		return loadingRun(arenaI, func(b []byte) int32 { return int32(b[0]) })
+	case I32:
+		return loadingRun(arenaI, func(b []byte) int32 { return int32(le.Uint32(b)) })
+	case F16:
+		return loadingRun(arenaF, func(b []byte) float32 { return fromF16(le.Uint16(b)) })
+	case BF16:
+		return loadingRun(arenaF, func(b []byte) float32 { return fromBF16(le.Uint16(b)) })
+	}
+	return loadingRun(arenaF, func(b []byte) float32 { return math.Float32frombits(le.Uint32(b)) })
+}
+
+func loadingRun[T any](arena func(*frame) []T, get func([]byte) T) exec {
+	return func(f *frame, in *inst) {
+		n := len(in.results)
+		b := f.address(in, int64(in.n*n), false)
+		if f.stop {
+			return
+		}
+		if at := f.p[in.a].off + f.index(in)*in.size; at%(int64(n)*in.size) != 0 {
+			f.fail(in, "begins at byte %d, not at a multiple of a lane's %d bytes", at, int64(n)*in.size)
+			return
+		}
+		for r, slot := range in.results {
+			d := arena(f)[slot:][:in.n]
+			for l := range d {
+				d[l] = get(b[(l*n+r)*int(in.size):])
+			}
+		}
+	}
+}
+
 // masked is how many lanes are loaded or stored.
 func (f *frame) masked(in *inst) int {
 	if in.c < 0 {

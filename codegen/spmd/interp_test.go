@@ -148,7 +148,7 @@ func TestFaults(t *testing.T) {
 		if c.races {
 			elem = "i32"
 		}
-		text := fmt.Sprintf("kernel k lanes 8 team 64 (y *%s work) {\n%%0 = param *%s 0\n%s\n}", elem, elem, c.body)
+		text := fmt.Sprintf("kernel k lanes 8 members %d team 64 (y *%s work) {\n%%0 = param *%s 0\n%s\n}", max(1, c.members), elem, elem, c.body)
 		k, err := ParseKernel(text)
 		if err == nil {
 			tg := target(8)

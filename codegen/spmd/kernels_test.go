@@ -76,6 +76,7 @@ func matmul(t testing.TB, tg Target, k int64) *Kernel {
 // team4: four members put their number into scratch, meet, and the first adds what all have written; twice, so that the barrier is in a loop.
 func team4(t testing.TB, tg Target) *Kernel {
 	b := NewBuilder("team", tg)
+	b.Share()
 	out := b.Param("out", F32, Work)
 	s := b.Scratch(F32, 4*int64(tg.Lanes))
 	me, w := b.Member(), b.I(int64(tg.Lanes))

@@ -50,11 +50,18 @@ const (
 	OpLoad
 	OpLoadV
 	OpLoadVN
+	OpLoadRun
 	OpGather
 	OpStore
 	OpStoreV
 	OpStoreVN
 	OpMMA8
+	OpMMAI8
+	OpMMABF16
+	OpPackBF16
+	OpCopyAsync
+	OpCopyGroup
+	OpCopyWait
 	OpPrefetch
 	OpReduceAdd
 	OpReduceMax
@@ -99,6 +106,7 @@ const (
 	immByte              // 0 or 1
 	immLane              // a power of two below the number of lanes
 	immTiles             // squares of 16 columns; the strides belong to it
+	immGroups            // of copies
 	immPred              // Pred
 	immStep              // of a loop
 )
@@ -121,7 +129,7 @@ var ops = [numOps]struct {
 	OpSeqs:      {"seqs", "", "-> i64", "", noImm, "sequences of this step"},
 	OpOuts:      {"outs", "", "-> i64", "", noImm, "rows of this step whose logits are wanted"},
 	OpMember:    {"member", "", "-> i64", "", noImm, "which warp of the team this is; 0 on a CPU"},
-	OpMembers:   {"members", "", "-> i64", "", noImm, "how many there are; 1 on a CPU"},
+	OpMembers:   {"members", "", "-> i64", "", noImm, "how many there are: 1, or all that the target has if the kernel shares its tiles"},
 	OpLane:      {"lane", "", "-> <i32>", "", noImm, "0, 1, ... W-1"},
 	OpOffset:    {"offset", "p i", "*E i64 -> *E", "", noImm, "pointer p moved by i elements"},
 	OpAdd:       {"add", "x y", "T T -> T", "i32 i64 f32 <i32> <f32>", noImm, "integers wrap"},
@@ -157,11 +165,18 @@ var ops = [numOps]struct {
 	OpLoad:      {"load", "p i?", "*E i64? -> R", "", immOffset, "p[i + Imm], widened"},
 	OpLoadV:     {"loadv", "p i?", "*E i64? -> <R>", "", immOffset, "lane l gets p[i + Imm + l], widened"},
 	OpLoadVN:    {"loadvn", "p i? n", "*E i64? i64 -> <R>", "", immOffset, "the same for lanes below n; 0 in the others, whose memory is not touched"},
+	OpLoadRun:   {"loadrun", "p i?", "*E i64? -> <R>...", "", immOffset, "result r of n: lane l gets p[i + Imm + n*l + r], widened; n is a power of two, a lane's n elements have at most 16 bytes and begin at a multiple of them"},
 	OpGather:    {"gather", "p v", "*E <i32> -> <R>", "", immOffset, "lane l gets p[v[l] + Imm], widened"},
 	OpStore:     {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
 	OpStoreV:    {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:   {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
-	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g][n][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
+	OpMMA8:      {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g/run][n][g%run][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
+	OpMMAI8:     {"mmai8", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> -> <i32>...", "", noImm, "c + a b in fragments of 16 rows, 8 columns and 32 signed bytes; four results; exact, and wraps"},
+	OpMMABF16:   {"mmabf16", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<f32> <f32> <f32> <f32> <i32> <i32> <i32> <i32> <i32> <i32> -> <f32>...", "", noImm, "the same over 16 bf16, two to an operand's word: sums of float32 in any order, with any rounding on the way"},
+	OpPackBF16:  {"packbf16", "x y", "<f32> <f32> -> <i32>", "", noImm, "x and y as bf16, half to even, x in the low half"},
+	OpCopyAsync: {"copyasync", "to v from w", "*E <i32> *E <i32> ->", "", noImm, "lane l: the 16 bytes at from[w[l]] go to to[v[l]] in scratch, both at multiples of 16; they may arrive at any time until copywait, and until then nobody may touch the place"},
+	OpCopyGroup: {"copygroup", "", "->", "", noImm, "ends a group of the member's copies"},
+	OpCopyWait:  {"copywait", "", "->", "", immGroups, "all of the member's groups of copies but the last Imm have arrived"},
 	OpPrefetch:  {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
 	OpReduceAdd: {"reduceadd", "x...", "<f32>... -> f32", "", noImm, "the sum of 16 lanes (16/W values, or the first 16 lanes): lane l + lane l+8, then +4, +2, +1"},
 	OpReduceMax: {"reducemax", "x...", "<f32>... -> f32", "", noImm, "max of 16 lanes in the same order"},

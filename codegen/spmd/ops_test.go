@@ -65,7 +65,8 @@ func TestOpsRun(t *testing.T) {
 	for _, c := range uniformOps {
 		walk(c.kernel(t).Body)
 	}
-	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap} { // TestGather, TestReduce, TestSwap
+	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap, OpLoadRun, OpCopyAsync, OpCopyGroup, OpCopyWait,
+		OpMMAI8, OpMMABF16, OpPackBF16} { // TestGather, TestReduce, TestSwap, TestLoadRun, TestAsyncFaults; Fragments and Async of spmdtest, which the backends run
 		run[o] = true
 	}
 	for o := range numOps {

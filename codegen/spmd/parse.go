@@ -146,7 +146,10 @@ func (p *parser) kernel() *Kernel {
 	p.expect("kernel")
 	k.Name = p.name()
 	p.expect("lanes")
-	k.Lanes = p.smallInt()
+	k.Lanes, k.Members = p.smallInt(), 1
+	if p.accept("members") {
+		k.Members = p.smallInt()
+	}
 	p.expect("team")
 	k.Team = p.integer()
 	p.expect("(")
@@ -304,6 +307,9 @@ func (p *parser) operands(in *Instr) {
 		in.Args = p.uses()
 		p.expect("strides")
 		in.Strides = Strides{C: p.integer(), A: p.integer(), B: p.integer()}
+		if p.accept("run") {
+			in.Strides.Run = p.integer()
+		}
 		p.expect("tiles")
 		in.Imm = p.integer()
 	default:

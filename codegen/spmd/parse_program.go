@@ -59,6 +59,9 @@ func (p *parser) program(prog *Program) (names []launchName) {
 		if p.accept("minrows") {
 			ph.MinRows = p.integer()
 		}
+		if p.accept("minchosen") {
+			ph.MinChosen = p.integer()
+		}
 		p.expect("{")
 		p.endLine()
 		for p.accept("launch") {
@@ -121,6 +124,9 @@ func (p *parser) bytes(t *Target) {
 		t.Dot = Dot(i)
 	}
 	t.Tiles = p.accept("tiles")
+	if p.accept("lanebytes") {
+		t.LaneBytes = p.smallInt()
+	}
 }
 
 func (p *parser) launch() (l Launch, name string) {
@@ -146,6 +152,12 @@ func (p *parser) launch() (l Launch, name string) {
 		default:
 			p.fail("rows, seqs or outs are wanted, not %v", p.tok)
 		}
+	}
+	if p.accept("least") {
+		l.Grid.Least = p.integer()
+	}
+	if p.accept("most") {
+		l.Grid.Most = p.integer()
 	}
 	p.expect("args")
 	for p.tok.kind == tokNumber || p.is("-") {

@@ -34,7 +34,11 @@ type printer struct{ strings.Builder }
 func (w *printer) f(format string, args ...any) { fmt.Fprintf(&w.Builder, format, args...) }
 
 func (w *printer) kernel(k *Kernel) {
-	w.f("kernel %s lanes %d team %d (", printName(k.Name), k.Lanes, k.Team)
+	w.f("kernel %s lanes %d", printName(k.Name), k.Lanes)
+	if k.Members != 1 {
+		w.f(" members %d", k.Members)
+	}
+	w.f(" team %d (", k.Team)
 	for i, p := range k.Params {
 		if i > 0 {
 			w.WriteString(", ")
@@ -130,7 +134,11 @@ func (w *printer) head(in *Instr) {
 		w.values(" ", in.Args)
 	case immTiles:
 		w.values(" ", in.Args)
-		w.f(" strides %d %d %d tiles %d", in.Strides.C, in.Strides.A, in.Strides.B, in.Imm)
+		w.f(" strides %d %d %d", in.Strides.C, in.Strides.A, in.Strides.B)
+		if in.Strides.Run != 0 {
+			w.f(" run %d", in.Strides.Run)
+		}
+		w.f(" tiles %d", in.Imm)
 	default:
 		w.values(" ", in.Args)
 		w.f(" %d", in.Imm)

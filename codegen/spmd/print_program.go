@@ -12,6 +12,9 @@ func (p *Program) String() string {
 	if t.Tiles {
 		w.WriteString(" tiles")
 	}
+	if t.LaneBytes != 0 {
+		w.f(" lanebytes %d", t.LaneBytes)
+	}
 	w.WriteString("\n")
 	w.f("  bytes weights %d work %d team %d slot %d\n", p.WeightBytes, p.WorkBytes, p.TeamBytes, p.SlotBytes)
 	w.f("  logits stride %d vocab %d\n", p.LogitsStride, p.Vocab)
@@ -34,6 +37,9 @@ func (w *printer) phase(p *Program, ph Phase) {
 	if ph.MinRows != 0 {
 		w.f(" minrows %d", ph.MinRows)
 	}
+	if ph.MinChosen != 0 {
+		w.f(" minchosen %d", ph.MinChosen)
+	}
 	w.WriteString(" {\n")
 	for _, l := range ph.Launches {
 		if l.Kernel >= 0 && l.Kernel < len(p.Kernels) && p.Kernels[l.Kernel] != nil {
@@ -50,6 +56,12 @@ func (w *printer) phase(p *Program, ph Phase) {
 			w.WriteString(" by seqs")
 		case ByOutBlocks:
 			w.f(" by outs / %d", l.Grid.Block)
+		}
+		if l.Grid.Least != 0 {
+			w.f(" least %d", l.Grid.Least)
+		}
+		if l.Grid.Most != 0 {
+			w.f(" most %d", l.Grid.Most)
 		}
 		w.WriteString(" args")
 		for _, a := range l.Args {

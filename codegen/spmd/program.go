@@ -8,9 +8,10 @@ type Target struct {
 	Lanes     int    // W: f32 lanes of a varying value, 8, 16 or 32
 	Registers int    // varying registers
 	L1, L2    int    // bytes of data cache of one worker
-	Members   int    // warps in a team; 1 on a CPU
+	Members   int    // warps that can share a tile; 1 on a CPU
 	Dot       Dot    // which product of bytes is the fast one
 	Tiles     bool   // there is mma8
+	LaneBytes int    // what a lane should load at once of what it streams, 16 at most; 0: an element, and the lanes neighbours (see loadrun)
 }
 
 // Dot is which product of four bytes a machine has an instruction for. It has the other one too, at two or three times the cost.
@@ -41,23 +42,40 @@ const (
 )
 
 // Grid is how many tiles a launch has. Tile t is panel t / n and block t % n, where n counts the blocks of rows, or the sequences.
+//
+// A step with a count below Least or above Most has no tile of it: of rows, of sequences or of rows of logits, whatever the grid goes by. So two launches can be
+// two ways to do the same, one for few rows and one for many.
 type Grid struct {
 	Panels int64
 	By     GridBy
 	Block  int64 // rows in a block
+	Least  int64
+	Most   int64 // 0: any number
 }
 
-// Blocks is n for a step of these sizes.
+// Blocks is n for a step of these sizes, 0 if the grid is not for them.
 func (g Grid) Blocks(rows, seqs, outs int64) int64 {
+	count, n := rows, int64(1)
 	switch g.By {
 	case ByRowBlocks:
-		return (rows + g.Block - 1) / g.Block
+		n = (rows + g.Block - 1) / g.Block
 	case BySeqs:
-		return seqs
+		count, n = seqs, seqs
 	case ByOutBlocks:
-		return (outs + g.Block - 1) / g.Block
+		count, n = outs, (outs+g.Block-1)/g.Block
 	}
-	return 1
+	if count < g.Least || g.Most > 0 && count > g.Most {
+		return 0
+	}
+	return n
+}
+
+// MostBlocks is the largest n of steps up to these sizes.
+func (g Grid) MostBlocks(maxRows, maxSeqs int64) int64 {
+	if g.Most > 0 {
+		maxRows, maxSeqs = min(maxRows, g.Most), min(maxSeqs, g.Most)
+	}
+	return g.Blocks(maxRows, maxSeqs, maxRows)
 }
 
 // Launch is a kernel over a grid of tiles. Args holds, for each parameter of the kernel, a byte offset into the parameter's space.
@@ -71,9 +89,18 @@ type Launch struct {
 // Phase is what runs between two barriers of all workers: the tiles of its launches, in any order.
 type Phase struct {
 	Name     string
-	MinRows  int64 // skipped, with its barrier, when a step has fewer rows; 0: always runs
+	Needs    // skipped, with its barrier, by a step that has less
 	Launches []Launch
 }
+
+// Needs is what a phase wants of a step to run. The zero value wants nothing.
+type Needs struct {
+	MinRows   int64 // rows
+	MinChosen int64 // rows whose next token the step chooses
+}
+
+// Met says whether a step of these sizes has what is needed.
+func (n Needs) Met(rows, chosen int64) bool { return rows >= n.MinRows && chosen >= n.MinChosen }
 
 // Program is a whole step. Every level (number of lanes) of one program has the same phases, arguments and memory; only the kernels differ.
 type Program struct {

@@ -3,6 +3,7 @@ package spmd
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -251,6 +252,43 @@ func TestLoops(t *testing.T) {
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("for %d to %d step %d: %s", c.lo, c.hi, c.step, d)
+		}
+	}
+}
+
+// TestLoadRun: neighbours of a lane, and what is refused.
+func TestLoadRun(t *testing.T) {
+	for _, lanes := range allLanes {
+		tg := target(lanes)
+		b := NewBuilder("run", tg)
+		x, out := b.Param("x", U8, Weights), b.Param("out", I32, Work)
+		for r, v := range b.LoadRun(x, b.Tile(), 8, 4) {
+			b.StoreV(out, nil, int64(r*lanes), v)
+		}
+		p := program(finish(t, b), tg, Grid{Panels: 1}, 0, 0)
+		w := make([]byte, 256)
+		for i := range w {
+			w[i] = byte(i)
+		}
+		m := machine(t, p, w)
+		step(t, m, p, oneSequence(1))
+		for i := range 4 * lanes {
+			if got, want := m.Memory[Work][4*i], w[8+i%lanes*4+i/lanes]; got != want {
+				t.Errorf("lanes %d: result %d of lane %d is %d, want %d", lanes, i/lanes, i%lanes, got, want)
+			}
+		}
+		p.Kernels[0].Body.Body[3].Imm = 6
+		if err := machine(t, p, w).Step(p, oneSequence(1)); err == nil || !strings.Contains(err.Error(), "not at a multiple of a lane's 4 bytes") {
+			t.Errorf("a run that is not aligned: %v", err)
+		}
+	}
+	for _, text := range []string{"%1, %2, %3 = loadrun <f32>, <f32>, <f32> %0", "%1, %2, %3, %4, %5, %6, %7, %8 = loadrun <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32> %0", "loadrun %0", "%1, %2 = loadrun <f32>, <i32> %0"} {
+		k, err := ParseKernel("kernel k lanes 8 team 0 (x *f32 weights) {\n%0 = param *f32 0\n" + text + "\n}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Verify(); err == nil {
+			t.Errorf("%s: no error", text)
 		}
 	}
 }

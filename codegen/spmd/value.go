@@ -87,8 +87,12 @@ type Instr struct {
 	Regions []*Region // for: body; if: then, else
 }
 
-// Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b.
-type Strides struct{ C, A, B int64 }
+// Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b. Run says how many groups
+// of a column of b lie together, 0 for one: B is then what lies between two such runs.
+type Strides struct{ C, A, B, Run int64 }
+
+// run is Run, at least 1.
+func (s Strides) run() int64 { return max(1, s.Run) }
 
 // Region is a block of instructions with parameters, ended by the values that it yields.
 type Region struct {
@@ -109,10 +113,13 @@ const (
 	SeqSlot               // i32 [seqs]: state slot of each sequence
 	OutRow                // i32 [outs]: rows whose logits are wanted
 	Logits                // f32 [outs, stride]
+	Sampling              // i32 [outs, SamplingWords]: how a token is chosen from each row of the logits
+	Odds                  // f32 [outs, stride]: the sampler's weights; may be the memory of the logits
+	Chosen                // i32 [outs]: the tokens that the sampler has chosen
 	numSpaces
 )
 
-var spaces = [numSpaces]string{"weights", "work", "state", "ids", "seq_start", "seq_slot", "out_row", "logits"}
+var spaces = [numSpaces]string{"weights", "work", "state", "ids", "seq_start", "seq_slot", "out_row", "logits", "sampling", "odds", "chosen"}
 
 func (s Space) String() string {
 	if s < numSpaces {
@@ -120,6 +127,22 @@ func (s Space) String() string {
 	}
 	return fmt.Sprintf("space(%d)", uint8(s))
 }
+
+// SamplingWords is how many 32-bit words a wanted row has in Sampling.
+const SamplingWords = 4
+
+// Writable says whether kernels may store to a space.
+func (s Space) Writable() bool {
+	switch s {
+	case Work, State, Logits, Odds, Chosen:
+		return true
+	}
+	return false
+}
+
+// Constant says that nothing changes a space while a step runs, so that its loads may be moved anywhere. Token ids may lie where the same step puts those
+// that it chooses.
+func (s Space) Constant() bool { return !s.Writable() && s != IDs }
 
 // Param is a pointer that a launch gives to a kernel: a byte offset into a space.
 type Param struct {
@@ -130,9 +153,10 @@ type Param struct {
 
 // Kernel computes one tile.
 type Kernel struct {
-	Name   string
-	Lanes  int // W it was built for
-	Params []Param
-	Team   int64 // bytes of team scratch that it uses
-	Body   *Region
+	Name    string
+	Lanes   int // W it was built for
+	Members int // that share a tile: 1, or as many as Target.Members
+	Params  []Param
+	Team    int64 // bytes of team scratch that it uses
+	Body    *Region
 }

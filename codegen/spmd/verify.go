@@ -3,6 +3,7 @@ package spmd
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Limits that keep hostile text from making anything large: nesting of regions, and sizes whose products must not overflow.
@@ -13,6 +14,11 @@ const (
 	maxStride = 1 << 28
 	maxTiles  = 1<<31 - 1
 	maxErrors = 20
+
+	maxMembers = 32
+	maxGroups  = 16 // of copies on their way
+
+	maxRunBytes = 16 // of a lane, in one loadrun
 )
 
 // teamScratch is the origin of pointers into scratch memory; the others are spaces.
@@ -88,6 +94,9 @@ func (v *verifier) kernel() {
 	if k.Lanes != 8 && k.Lanes != 16 && k.Lanes != 32 {
 		v.fail("%d lanes: 8, 16 or 32 are wanted", k.Lanes)
 	}
+	if k.Members < 1 || k.Members > maxMembers {
+		v.fail("%d members share a tile: 1..%d are wanted", k.Members, maxMembers)
+	}
 	if k.Team < 0 || k.Team > maxBytes {
 		v.fail("team: %d bytes of scratch", k.Team)
 	}
@@ -107,7 +116,7 @@ func (v *verifier) kernel() {
 func (v *verifier) param(i int, p Param) {
 	want, fixed := I32, true
 	switch p.Space {
-	case Logits:
+	case Logits, Odds:
 		want = F32
 	case Weights, Work, State:
 		fixed = false
@@ -242,6 +251,9 @@ func (v *verifier) plain(in *Instr) {
 	if n := max(1, 16/max(1, v.k.Lanes)); (in.Op == OpReduceAdd || in.Op == OpReduceMax) && len(in.Args) != n {
 		v.at(in, "reduces %d values; 16 lanes are %d of %d", len(in.Args), n, v.k.Lanes)
 	}
+	if in.Op == OpMMAI8 || in.Op == OpMMABF16 {
+		v.fragments(in)
+	}
 	v.immediate(in)
 	if v.results(in, &b) {
 		v.pointers(in)
@@ -250,6 +262,9 @@ func (v *verifier) plain(in *Instr) {
 
 func (v *verifier) results(in *Instr, b *binding) bool {
 	p := in.Op.result()
+	if each, many := strings.CutSuffix(p, "..."); many {
+		return v.run(in, b, each)
+	}
 	switch n := len(in.Results); {
 	case p == "" && n == 0:
 		return true
@@ -265,4 +280,33 @@ func (v *verifier) results(in *Instr, b *binding) bool {
 		return want == ""
 	}
 	return false
+}
+
+// run checks the results of an instruction that has as many as are taken.
+func (v *verifier) run(in *Instr, b *binding, pattern string) bool {
+	n := int64(len(in.Results))
+	if n < 1 || n&(n-1) != 0 || n*b.e.Bytes() > maxRunBytes {
+		v.at(in, "%d results are taken: a power of two of at most %d bytes a lane is wanted", n, maxRunBytes)
+		return false
+	}
+	for i, r := range in.Results {
+		if r == nil {
+			return false
+		}
+		if want := b.match(pattern, r.Type); want != "" {
+			v.at(in, "result %d is %s, not %v", i+1, want, r.Type)
+			return false
+		}
+	}
+	return true
+}
+
+// fragments checks what is particular to the instructions on fragments.
+func (v *verifier) fragments(in *Instr) {
+	if v.k.Lanes != fragmentLanes {
+		v.at(in, "fragments are for %d lanes, the kernel has %d", fragmentLanes, v.k.Lanes)
+	}
+	if len(in.Results) != 4 {
+		v.at(in, "has four results, %d are taken", len(in.Results))
+	}
 }

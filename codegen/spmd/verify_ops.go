@@ -44,6 +44,10 @@ func (v *verifier) immediate(in *Instr) {
 		if in.Imm < 1 || in.Imm >= int64(v.k.Lanes) || in.Imm&(in.Imm-1) != 0 {
 			v.at(in, "a power of two below %d lanes is wanted", v.k.Lanes)
 		}
+	case immGroups:
+		if in.Imm < 0 || in.Imm > maxGroups {
+			v.at(in, "0..%d groups of copies are wanted", maxGroups)
+		}
 	case immTiles:
 		v.tiles(in)
 	case immPred:
@@ -59,10 +63,15 @@ func (v *verifier) tiles(in *Instr) {
 		v.at(in, "1 or 2 tiles are wanted")
 		return
 	}
+	run := in.Strides.run()
+	if run != 1 && run != 4 {
+		v.at(in, "runs of %d groups: 1 or 4 are wanted", in.Strides.Run)
+		return
+	}
 	for _, s := range []struct {
 		name            string
 		n, least, whole int64
-	}{{"c", in.Strides.C, 16 * in.Imm, 1}, {"a", in.Strides.A, 4, 4}, {"b", in.Strides.B, 64 * in.Imm, 4}} {
+	}{{"c", in.Strides.C, 16 * in.Imm, 1}, {"a", in.Strides.A, 4, 4}, {"b", in.Strides.B, 64 * in.Imm * run, 4 * run}} {
 		if s.n < s.least || s.n > maxStride || s.n%s.whole != 0 {
 			v.at(in, "stride %d of %s: wanted is a multiple of %d in %d..%d", s.n, s.name, s.whole, s.least, int64(maxStride))
 		}
@@ -95,10 +104,15 @@ func (v *verifier) pointers(in *Instr) {
 		v.origin[in.Results[0]] = teamScratch
 	case OpOffset:
 		v.origin[in.Results[0]] = v.origin[in.Args[0]]
+	case OpCopyAsync:
+		if s := v.origin[in.Args[0]]; s != teamScratch {
+			v.at(in, "copies into %v, not into scratch", s)
+		}
+		if v.origin[in.Args[2]] == teamScratch {
+			v.at(in, "copies out of scratch")
+		}
 	case OpStore, OpStoreV, OpStoreVN, OpMMA8:
-		switch s := v.origin[in.Args[0]]; s {
-		case Work, State, Logits, teamScratch:
-		default:
+		if s := v.origin[in.Args[0]]; !s.Writable() && s != teamScratch {
 			v.at(in, "%v is read only", s)
 		}
 	}

@@ -37,7 +37,8 @@ func (v *programVerifier) memory() {
 		{"vocabulary", p.Vocab, 0, maxStride},
 		{"most rows of a step", p.MaxRows, 1, maxRows},
 		{"most sequences of a step", p.MaxSeqs, 1, maxRows},
-		{"members of a team", int64(p.Target.Members), 1, 32},
+		{"members of a team", int64(p.Target.Members), 1, maxMembers},
+		{"bytes that a lane loads", int64(p.Target.LaneBytes), 0, maxRunBytes},
 		{"product of bytes", int64(p.Target.Dot), 0, int64(len(dots) - 1)},
 	} {
 		if n.n < n.least || n.n > n.top {
@@ -66,13 +67,20 @@ func (v *programVerifier) kernels() {
 		if k.Lanes != v.p.Target.Lanes {
 			v.fail("kernel %s was built for %d lanes, the target has %d", printName(k.Name), k.Lanes, v.p.Target.Lanes)
 		}
+		if k.Members != 1 && k.Members != v.p.Target.Members {
+			v.fail("kernel %s shares a tile among %d members: 1 or the target's %d are wanted", printName(k.Name), k.Members, v.p.Target.Members)
+		}
 		if k.Team > v.p.TeamBytes {
 			v.fail("kernel %s uses %d bytes of team scratch of %d", printName(k.Name), k.Team, v.p.TeamBytes)
 		}
 		if err := k.Verify(); err != nil {
 			v.add("%w", err)
-		} else if in := k.Body.find(OpMMA8); in != nil && !v.p.Target.Tiles {
-			v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
+		} else if !v.p.Target.Tiles {
+			for _, op := range [...]Op{OpMMA8, OpMMAI8, OpMMABF16} {
+				if in := k.Body.find(op); in != nil {
+					v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
+				}
+			}
 		}
 	}
 }
@@ -97,6 +105,9 @@ func (v *programVerifier) phase(i int) {
 	where := fmt.Sprintf("phase %d (%s)", i, printName(ph.Name))
 	if ph.MinRows < 0 {
 		v.fail("%s: skipped below %d rows", where, ph.MinRows)
+	}
+	if ph.MinChosen < 0 {
+		v.fail("%s: skipped below %d chosen tokens", where, ph.MinChosen)
 	}
 	for j, l := range ph.Launches {
 		at := fmt.Sprintf("%s, launch %d", where, j)
@@ -129,8 +140,10 @@ func (v *programVerifier) grid(at string, g Grid) {
 		v.fail("%s: grid of %d panels", at, g.Panels)
 	case blocked && (g.Block < 1 || g.Block > maxRows):
 		v.fail("%s: grid by blocks of %d rows", at, g.Block)
+	case g.Least < 0 || g.Most < 0 || g.Most > 0 && g.Most < g.Least:
+		v.fail("%s: grid from %d to %d", at, g.Least, g.Most)
 	default:
-		n := g.Blocks(min(v.p.MaxRows, maxRows), min(v.p.MaxSeqs, maxRows), min(v.p.MaxRows, maxRows))
+		n := g.MostBlocks(min(v.p.MaxRows, maxRows), min(v.p.MaxSeqs, maxRows))
 		if n*g.Panels > maxTiles {
 			v.fail("%s: grid of %d * %d tiles", at, g.Panels, n)
 		}
@@ -160,13 +173,15 @@ func (p *Program) spaceBytes(s Space) int64 {
 		return p.WorkBytes
 	case State:
 		return p.SlotBytes
-	case IDs, OutRow:
+	case IDs, OutRow, Chosen:
 		return 4 * p.MaxRows
+	case Sampling:
+		return 4 * SamplingWords * p.MaxRows
 	case SeqStart:
 		return 4 * (p.MaxSeqs + 1)
 	case SeqSlot:
 		return 4 * p.MaxSeqs
-	case Logits:
+	case Logits, Odds:
 		return 4 * p.MaxRows * p.LogitsStride
 	}
 	return 0

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/ptx/emu"
@@ -18,23 +19,13 @@ import (
 	"github.com/ssmc/ssmc/passes"
 )
 
-// Where the fields of a step's context lie, and what a module's facts are (docs/ptx.md).
+// What a module's facts are (docs/ptx.md), and how many threads a block has.
 const (
-	ctxBytes     = 192
-	ctxResult    = 4
-	ctxTeam      = 24
-	ctxRows      = 80
-	ctxSeqs      = 88
-	ctxOuts      = 96
-	ctxWorkers   = 112
 	factTeam     = 3
 	factShared   = 10
 	factThreads  = 11
 	blockThreads = 64
 )
-
-var ctxSpace = map[spmd.Space]int{spmd.Weights: 8, spmd.Work: 16, spmd.State: 32, spmd.IDs: 40, spmd.SeqStart: 48, spmd.SeqSlot: 56,
-	spmd.OutRow: 64, spmd.Logits: 72}
 
 var le = binary.LittleEndian
 
@@ -92,12 +83,12 @@ func newBoth(t testing.TB, p *spmd.Program, text string, weights []byte, slots i
 	b.space[spmd.Work] = b.d.Alloc("work", int(p.WorkBytes))
 	b.space[spmd.State] = b.d.Alloc("state", slots*int(p.SlotBytes))
 	workers := b.blocks * b.threads / team
-	b.ctx = b.d.Alloc("context", ctxBytes)
+	b.ctx = b.d.Alloc("context", abi.GPUBytes)
 	c := b.d.Bytes(b.ctx)
-	le.PutUint32(c, 1)
-	le.PutUint64(c[ctxWorkers:], uint64(workers))
+	le.PutUint32(c[abi.ABI:], abi.Version)
+	le.PutUint64(c[abi.Workers:], uint64(workers))
 	if n := facts(factTeam); n > 0 {
-		le.PutUint64(c[ctxTeam:], b.d.Alloc("team", n*workers))
+		le.PutUint64(c[abi.Team:], b.d.Alloc("team", n*workers))
 	}
 	return b
 }
@@ -111,7 +102,7 @@ func (b *both) step(t testing.TB, in spmd.StepInput) {
 	if err := b.emulate(in); err != nil {
 		t.Fatal(err)
 	}
-	if r := int32(le.Uint32(b.d.Bytes(b.ctx)[ctxResult:])); r != 0 {
+	if r := int32(le.Uint32(b.d.Bytes(b.ctx)[abi.Result:])); r != 0 {
 		t.Fatalf("the step gives %d", r)
 	}
 	b.compare(t, "state", b.machine.Memory[spmd.State], b.d.Bytes(b.space[spmd.State]))
@@ -136,10 +127,11 @@ func (b *both) emulate(in spmd.StepInput) error {
 	logits := int(4 * b.p.LogitsStride * int64(len(in.OutRow)))
 	b.d.Free(b.space[spmd.Logits])
 	b.space[spmd.Logits] = b.d.Alloc("logits", logits)
-	for s, at := range ctxSpace {
+	for s := spmd.Weights; s <= spmd.Logits; s++ {
+		at, _ := abi.SpaceAt(s)
 		le.PutUint64(c[at:], b.space[s])
 	}
-	for at, n := range map[int]int{ctxRows: len(in.IDs), ctxSeqs: len(in.SeqSlot), ctxOuts: len(in.OutRow)} {
+	for at, n := range map[int]int{abi.Rows: len(in.IDs), abi.Seqs: len(in.SeqSlot), abi.Outs: len(in.OutRow)} {
 		le.PutUint64(c[at:], uint64(n))
 	}
 	return b.d.LaunchCooperative("m_step", [3]int{b.blocks, 1, 1}, [3]int{b.threads, 1, 1}, b.shared, emu.U64(b.ctx))

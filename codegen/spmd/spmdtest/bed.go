@@ -139,7 +139,7 @@ func (d *Bed) Done() *Bed {
 }
 
 // Result is what a step leaves.
-type Result struct{ Work, State, Logits []byte }
+type Result struct{ Work, State, Logits, Odds, Chosen []byte }
 
 // Interpret gives what the interpreter of the kernel language leaves.
 func (d *Bed) Interpret(t testing.TB) Result {
@@ -154,7 +154,7 @@ func (d *Bed) Interpret(t testing.TB) Result {
 	if err := m.Step(d.Program, d.Input); err != nil {
 		t.Fatal(err)
 	}
-	return Result{m.Memory[spmd.Work], m.Memory[spmd.State], m.Memory[spmd.Logits]}
+	return Result{m.Memory[spmd.Work], m.Memory[spmd.State], m.Memory[spmd.Logits], m.Memory[spmd.Odds], m.Memory[spmd.Chosen]}
 }
 
 // Compare reports the first difference of each output, and any outside of them.
@@ -184,6 +184,8 @@ func (d *Bed) Compare(t testing.TB, want, got Result) {
 	differ("work memory outside of the outputs", want.Work, got.Work, spmd.I32)
 	differ("state", want.State, got.State, spmd.F32)
 	differ("logits", want.Logits, got.Logits, spmd.F32)
+	differ("odds", want.Odds, got.Odds, spmd.F32)
+	differ("chosen tokens", want.Chosen, got.Chosen, spmd.I32)
 }
 
 func isNaN(e spmd.Elem, b []byte) bool {

@@ -192,6 +192,12 @@ func Spaces(t testing.TB, target spmd.Target) *Bed {
 		y := k.Arg(spmd.F32, spmd.Logits, 0)
 		k.StoreVN(y, k.Mul(k.Tile(), k.I(32)), 1, k.I(6), k.ToF32(k.Add(k.Lane(), id)))
 	})
+	d.Kernel("choose", spmd.Grid{Panels: 1, By: spmd.ByOutBlocks, Block: 1}, func(k *Body) {
+		words := k.Load(k.Arg(spmd.I32, spmd.Sampling, 4), k.Mul(k.Tile(), k.I(spmd.SamplingWords)), 1)
+		k.StoreVN(k.Arg(spmd.F32, spmd.Odds, 0), k.Mul(k.Tile(), k.I(32)), 2, k.I(5), k.ToF32(k.Add(k.Lane(), words)))
+		k.Store(k.Arg(spmd.I32, spmd.Chosen, 0), k.Tile(), 0, words)
+	})
+	d.Program.Phases[len(d.Program.Phases)-1].MinChosen = 3
 	skipped := len(d.Program.Phases)
 	d.Kernel("skipped", One, func(k *Body) { mark(k, 1) })
 	d.Program.Phases[skipped].MinRows = 6
@@ -204,5 +210,15 @@ func Spaces(t testing.TB, target spmd.Target) *Bed {
 	}
 	all.Name = "all"
 	d.Program.Phases = append(d.Program.Phases, spmd.Phase{Name: "all", Launches: all.Launches[:4]})
+	for i := range spmd.SamplingWords * len(d.Input.OutRow) {
+		d.Input.Sampling = append(d.Input.Sampling, int32(100+i))
+	}
 	return d.Done()
+}
+
+// Unchosen is Spaces where the step chooses no token.
+func Unchosen(t testing.TB, target spmd.Target) *Bed {
+	d := Spaces(t, target)
+	d.Input.Sampling = nil
+	return d
 }

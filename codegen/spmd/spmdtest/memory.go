@@ -68,6 +68,47 @@ func Load(t testing.TB, target spmd.Target) *Bed {
 	return d.Done()
 }
 
+// LoadRun loads runs of neighbours, of all lengths that a lane can have, from weights and from work memory and scratch.
+func LoadRun(t testing.TB, target spmd.Target) *Bed {
+	d := New(t, target)
+	w := int64(target.Lanes)
+	for i := range 4096 {
+		d.Weights = append(d.Weights, byte(i*37+i>>8))
+	}
+	for _, e := range memoryElems {
+		if !lanesOf(e) {
+			continue
+		}
+		for n := int64(1); n*e.Bytes() <= 16; n *= 2 {
+			from := []int64{0, d.Data(e, patterns(e)[:2*Lanes])}
+			d.Kernel(fmt.Sprintf("run_%v_%d", e, n), One, func(k *Body) {
+				store := func(to *val, at *val, xs []*val) {
+					for r, x := range xs {
+						k.StoreV(to, at, int64(r)*w, x)
+					}
+				}
+				p, to := k.Arg(e, spmd.Weights, from[0]), k.Output(e.Reg(), 3*n*Lanes)
+				k.For(k.I(0), k.I(3), 1, nil, func(i *val, _ []*val) []*val {
+					at := k.Mul(i, k.I(n*w))
+					store(to, at, k.LoadRun(p, at, n, int(n)))
+					return nil
+				})
+				if n <= 2 {
+					work, to := k.Arg(e, spmd.Work, from[1]), k.Output(e.Reg(), n*Lanes)
+					store(to, nil, k.LoadRun(work, nil, 0, int(n)))
+				}
+				s, all := k.Scratch(e, n*w), k.Output(e.Reg(), n*Lanes)
+				for r := range n {
+					k.StoreV(s, nil, r*w, k.LoadV(p, nil, r*w+5))
+				}
+				k.Barrier()
+				store(all, nil, k.LoadRun(s, nil, 0, int(n)))
+			})
+		}
+	}
+	return d.Done()
+}
+
 // Store narrows: floats half to even, integers to their low bits.
 func Store(t testing.TB, target spmd.Target) *Bed {
 	d := New(t, target)

@@ -20,8 +20,15 @@ func (m matrices) multiply(k *Body, c, groups, rows *val) {
 }
 
 // MMA multiplies in tiles of all heights and depths, with what is beyond a row, a column or a group in use by others or not mapped.
-func MMA(t testing.TB, target spmd.Target) *Bed {
+func MMA(t testing.TB, target spmd.Target) *Bed { return mma(t, target, 0) }
+
+// MMARuns does the same with columns in runs of four groups.
+func MMARuns(t testing.TB, target spmd.Target) *Bed { return mma(t, target, 4) }
+
+func mma(t testing.TB, target spmd.Target, run int64) *Bed {
 	d := New(t, target)
+	each := max(1, run)                                                    // groups that lie together
+	runs := func(groups int64) int64 { return (groups + each - 1) / each } // what so many groups take
 	r := rand.New(rand.NewPCG(3, 5))
 	random := func(n int64) []uint64 {
 		x := make([]uint64, n)
@@ -39,9 +46,9 @@ func MMA(t testing.TB, target spmd.Target) *Bed {
 	}
 	n := int64(len(rows))
 	for tiles := int64(1); tiles <= 2; tiles++ {
-		s := spmd.Strides{C: 16*tiles + 3, A: 4 * 49, B: 64*tiles + 4}
+		s := spmd.Strides{C: 16*tiles + 3, A: 4 * 49, B: (64*tiles + 4) * each, Run: run}
 		d.Kernel(fmt.Sprint("sizes", tiles), One, func(k *Body) {
-			m := matrices{k.Input(spmd.I8, random(16*s.A)), k.Input(spmd.I8, random(49*s.B)), s, tiles}
+			m := matrices{k.Input(spmd.I8, random(16*s.A)), k.Input(spmd.I8, random(runs(49)*s.B)), s, tiles}
 			ms, gs := k.Input(spmd.I64, rows), k.Input(spmd.I64, groups)
 			to := k.Output(spmd.I32, n*16*s.C)
 			k.For(k.I(0), k.I(n), 1, nil, func(i *val, _ []*val) []*val {
@@ -54,8 +61,8 @@ func MMA(t testing.TB, target spmd.Target) *Bed {
 	}
 	// In scratch, of several tiles and two kinds in one kernel; known sizes.
 	d.Kernel("scratch", spmd.Grid{Panels: 3}, func(k *Body) {
-		s := spmd.Strides{C: 32, A: 80, B: 128}
-		a, b := k.Input(spmd.I8, random(16*s.A+64)), k.Input(spmd.I8, random(20*s.B+64))
+		s := spmd.Strides{C: 32, A: 80, B: 128 * each, Run: run}
+		a, b := k.Input(spmd.I8, random(16*s.A+64)), k.Input(spmd.I8, random(runs(20)*s.B+64))
 		to := k.Output(spmd.I32, 3*16*32)
 		c := k.Scratch(spmd.I32, 16*32)
 		clear := func() {
@@ -64,7 +71,7 @@ func MMA(t testing.TB, target spmd.Target) *Bed {
 			}
 		}
 		clear()
-		matrices{k.Offset(a, k.Tile()), k.Offset(b, k.Mul(k.Tile(), k.I(4))), s, 2}.multiply(k, c, k.I(20), k.I(16))
+		matrices{k.Offset(a, k.Tile()), k.Offset(b, k.Mul(k.Tile(), k.I(4*each))), s, 2}.multiply(k, c, k.I(20), k.I(16))
 		matrices{a, b, s, 1}.multiply(k, c, k.I(16), k.I(7))
 		k.For(k.I(0), k.I(16*32), int64(k.Target.Lanes), nil, func(i *val, _ []*val) []*val {
 			k.StoreV(to, k.Add(k.Mul(k.Tile(), k.I(16*32)), i), 0, k.LoadV(c, i, 0))
@@ -76,7 +83,7 @@ func MMA(t testing.TB, target spmd.Target) *Bed {
 	for i := range d.Work[last : last+15*52+20] {
 		d.Work[last+int64(i)] = byte(r.IntN(255) - 127)
 	}
-	d.Weights = make([]byte, 5*64)
+	d.Weights = make([]byte, runs(5)*each*64)
 	for i := range d.Weights {
 		d.Weights[i] = byte(r.IntN(255) - 127)
 	}
@@ -86,7 +93,7 @@ func MMA(t testing.TB, target spmd.Target) *Bed {
 		for i := int64(0); i < 16*16; i += int64(k.Target.Lanes) {
 			k.StoreV(c, nil, i, k.I32(0))
 		}
-		matrices{a, b, spmd.Strides{C: 16, A: 52, B: 64}, 1}.multiply(k, c, k.I(5), k.I(16))
+		matrices{a, b, spmd.Strides{C: 16, A: 52, B: 64 * each, Run: run}, 1}.multiply(k, c, k.I(5), k.I(16))
 		to := k.Arg(spmd.I32, spmd.State, 0)
 		for i := int64(0); i < 16; i++ {
 			k.Store(to, nil, i, k.Load(c, nil, 15*16+i))
