@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -34,8 +35,19 @@ func freeMemory(t *testing.T, d *cuda.Driver) int64 {
 	return free
 }
 
+// tinyManifest is the manifest of the model that is opened here.
+func tinyManifest(t *testing.T) *artifact.Manifest {
+	t.Helper()
+	m, err := artifact.Read(gpuArtefact(t, "mamba-tiny", "sm_80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // What a machine may lack is said with the fix, and leaves nothing behind.
 func TestGPUOpenRefuses(t *testing.T) {
+	tiny := tinyManifest(t)
 	one := func(d emulator.Device) *cuda.Driver { return emulator.New(d) }
 	with := func(change func(d *cuda.Driver)) *cuda.Driver {
 		d := emulator.New()
@@ -66,7 +78,8 @@ func TestGPUOpenRefuses(t *testing.T) {
 		{"no such device", "sm_80", one(emulator.Device{}), "1", []string{`there is no GPU "1": the emulator has 1`}},
 		{"no number", "sm_80", one(emulator.Device{}), "x", []string{`there is no GPU "x"`}},
 		{"no memory", "sm_80", one(emulator.Device{Memory: 1 << 20, Used: 1000}), "",
-			[]string{"has 1047576 bytes of memory free, and the model needs 1903488", "weights 1373056, states of 4 sequences 233472, work 230144", "fix: end what else uses the GPU"}},
+			[]string{"has 1047576 bytes of memory free, and the model needs ", fmt.Sprintf("weights %d, states of 4 sequences %d, work %d", tiny.Weights.Bytes, 4*tiny.Sizes.SlotBytes, tiny.Sizes.WorkBytes),
+				"fix: end what else uses the GPU"}},
 		{"memory in pieces", "sm_80", with(func(d *cuda.Driver) {
 			alloc := d.MemAlloc
 			d.MemAlloc = func(p *cuda.CUdeviceptr, n uint64) cuda.Result {
@@ -104,6 +117,10 @@ func TestGPUOpenRefusesDamage(t *testing.T) {
 	replace := func(old, new string) func([]byte) []byte {
 		return func(data []byte) []byte { return bytes.Replace(data, []byte(old), []byte(new), 1) }
 	}
+	tiny := tinyManifest(t)
+	shared := func(n int64) func([]byte) []byte {
+		return replace(fmt.Sprintf(`"shared_bytes": %d`, tiny.Target.GPU.SharedBytes), fmt.Sprintf(`"shared_bytes": %d`, n))
+	}
 	tests := []struct {
 		name, file string
 		change     func([]byte) []byte
@@ -116,8 +133,8 @@ func TestGPUOpenRefusesDamage(t *testing.T) {
 		{"a future version", artifact.PTXFile, replace(".version 7.8", ".version 9.9"), `PTX "9.9" is not a version that this ssmc knows`},
 		{"a wrong instruction", artifact.PTXFile, replace("\tadd.", "\tbad."), "compiling model.ptx for the GPU: cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\n  module:"},
 		{"other sizes", artifact.ManifestFile, replace(`"max_rows": 64`, `"max_rows": 65`), "rows of a step 64 and 65"},
-		{"other shared memory", artifact.ManifestFile, replace(`"shared_bytes": 8192`, `"shared_bytes": 8320`), "bytes of shared memory 8192 and 8320"},
-		{"too much shared memory", artifact.ManifestFile, replace(`"shared_bytes": 8192`, `"shared_bytes": 131072`), "needs 1048576 bytes of shared memory, a block of GPU 0"},
+		{"other shared memory", artifact.ManifestFile, shared(tiny.Target.GPU.SharedBytes + 128), fmt.Sprintf("bytes of shared memory %d and %d", tiny.Target.GPU.SharedBytes, tiny.Target.GPU.SharedBytes+128)},
+		{"too much shared memory", artifact.ManifestFile, shared(1 << 18), "bytes of shared memory, a block of GPU 0"},
 		{"another prefix", artifact.ManifestFile, replace(`"prefix": "model"`, `"prefix": "other"`), "other_step"},
 		{"other weights", artifact.PTXFile, replace("weights_sha256[65] = {\n\t5", "weights_sha256[65] = {\n\t4"), "was made for other weights"},
 		{"truncated weights", artifact.WeightsFile, func(b []byte) []byte { return b[:len(b)-1] }, "the manifest says"},
@@ -170,7 +187,16 @@ func TestGPUChoice(t *testing.T) {
 
 // Without memory for more states there are no more sequences, and those that there are go on.
 func TestGPUStatesNeedMemory(t *testing.T) {
-	m := openGPU(t, "mamba-tiny", runtime.Options{Driver: emulator.New(emulator.Device{Memory: 2200000})})
+	size := tinyManifest(t).Sizes.SlotBytes
+	d := emulator.New()
+	m := openGPU(t, "mamba-tiny", runtime.Options{Driver: d})
+	alloc := d.MemAlloc
+	d.MemAlloc = func(p *cuda.CUdeviceptr, n uint64) cuda.Result {
+		if n >= uint64(8*size) {
+			return cuda.ErrOutOfMemory
+		}
+		return alloc(p, n)
+	}
 	ids := randomIDs(60, 4, m.Manifest.Model.Vocab)
 	first := newSlot(t, m)
 	feed(t, m, first, ids[:2], 2)
@@ -178,7 +204,7 @@ func TestGPUStatesNeedMemory(t *testing.T) {
 		newSlot(t, m)
 	}
 	_, err := m.NewSlot()
-	if err == nil || !strings.Contains(err.Error(), "states of 8 sequences need 466944 bytes beside those of 4") || !strings.Contains(err.Error(), "fix: run fewer") {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("states of 8 sequences need %d bytes beside those of 4", 8*size)) || !strings.Contains(err.Error(), "fix: run fewer") {
 		t.Errorf("the fifth sequence: %v", err)
 	}
 	feed(t, m, first, ids[2:], 2)
@@ -247,11 +273,12 @@ func TestGPULaunchFails(t *testing.T) {
 // The emulator says which thread did what, on which line of the module.
 func TestGPUFault(t *testing.T) {
 	d := emulator.New()
+	bytes := tinyManifest(t).Weights.Bytes
 	var weights cuda.CUdeviceptr
 	alloc := d.MemAlloc
 	d.MemAlloc = func(p *cuda.CUdeviceptr, n uint64) cuda.Result {
 		r := alloc(p, n)
-		if n == 1373056 {
+		if n == uint64(bytes) {
 			weights = *p
 		}
 		return r
