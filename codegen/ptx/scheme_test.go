@@ -48,16 +48,21 @@ func TestSchemes(t *testing.T) {
 // quantized is the graph of a model by a scheme that comes with ssmc, calibrated with a few tokens.
 func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 	t.Helper()
+	return quantizedIn(t, filepath.Join("..", "..", "golden", "testdata", model), scheme, count)
+}
+
+func quantizedIn(t *testing.T, dir, scheme string, count bool) *ir.Module {
+	t.Helper()
 	s, err := quant.LoadScheme(scheme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := build(t, model)
+	ready := build(t, dir)
 	if _, err := passes.Run(ready, passes.Options{Scheme: s}); err != nil {
 		t.Fatal(err)
 	}
 	scales := calibrate(t, ready, s)
-	g := build(t, model)
+	g := build(t, dir)
 	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales, CountSaturation: count}); err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +70,9 @@ func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 }
 
 // build is the graph of a checkpoint, which stays open until the test ends.
-func build(t *testing.T, model string) *ir.Module {
+func build(t *testing.T, dir string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(filepath.Join("..", "..", "golden", "testdata", model))
+	c, err := loader.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
