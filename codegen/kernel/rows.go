@@ -33,7 +33,7 @@ func (t *task) scale(v *ir.Value) scale {
 }
 
 // hex32 writes the bits of a number, for a task's shape.
-func hex32(x float32) string { return fmt.Sprintf("%x ", math.Float32bits(x)) }
+func hex32(x float32) string { return fmt.Sprintf("%x", math.Float32bits(x)) }
 
 func (t *task) rowsOf(v, s *ir.Value) rows {
 	if v == nil {

@@ -42,7 +42,7 @@ func (r *recurrence) declareState(t *task, l layout) {
 	}
 	t.shape.WriteString(" state codes ")
 	for _, x := range []float32{r.codes.inv.number, lowestCode(a)} {
-		t.shape.WriteString(hex32(x))
+		t.shape.WriteString(hex32(x) + " ")
 	}
 	if counted(s.H1) {
 		t.counter(s.H1)
