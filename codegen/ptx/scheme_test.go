@@ -30,6 +30,8 @@ func TestSchemes(t *testing.T) {
 		{scheme: "w8a16", model: "falcon-mamba-tiny"},
 		{scheme: "w8a8-token", model: "mamba-tiny"},
 		{scheme: "w8a8-token", model: "mamba2-groups"},
+		{scheme: "extends: w8a8\nvalues: {ssm.state: {type: i8}}", model: "mamba-tiny", count: true},
+		{scheme: "extends: w8a8-token\nvalues: {ssm.state: {type: i8, scale: channel_x_state}}", model: "mamba2-groups"},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			g := quantized(t, tc.model, tc.scheme, tc.count)
@@ -53,7 +55,13 @@ func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 
 func quantizedIn(t *testing.T, dir, scheme string, count bool) *ir.Module {
 	t.Helper()
-	s, err := quant.LoadScheme(scheme)
+	load := quant.LoadScheme
+	if strings.Contains(scheme, "\n") { // the lines of a file
+		load = func(text string) (*quant.Scheme, error) {
+			return quant.ParseScheme("test", "", []byte("scheme: test\n"+text))
+		}
+	}
+	s, err := load(scheme)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +116,16 @@ func calibrate(t *testing.T, g *ir.Module, s *quant.Scheme) *passes.Scales {
 			}
 		}
 	}
-	if _, err := e.Step(ir.Inputs[float32]{IDs: tokens(12, g.Vocab)}); err != nil {
+	out, err := e.Step(ir.Inputs[float32]{IDs: tokens(12, g.Vocab)})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for i, v := range g.Func.States {
+		if s := seen[v.Name]; s != nil {
+			if err := s.Add(0, out.NextStates[i].Data); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for _, s := range seen {
 		s.End(0)
