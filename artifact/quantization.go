@@ -12,8 +12,11 @@ type Quantization struct {
 	Weights   []StoredWeight   `json:"weights"`
 }
 
-// PerToken is what StoredValue.Scale says where each row has its own, found while running.
-const PerToken = "token"
+// What StoredValue.Scale says where no scales are in the manifest.
+const (
+	PerToken        = "token"           // each row has its own, found while running
+	PerStateChannel = "channel_x_state" // of a state, one for each element: they are in the weights file
+)
 
 // CalibrationData is what the scales are of.
 type CalibrationData struct {
@@ -56,7 +59,8 @@ func (q *Quantization) check(c *checker) {
 	c.that(q.Scheme != "", "quantization.scheme", "is empty")
 	for i, v := range q.Values {
 		where := fmt.Sprintf("quantization.values[%d] %.40q", i, v.Name)
-		c.that((v.Type == "i8" && v.Scale != PerToken) == (len(v.Scales) > 0), where, "is stored as %.20q and has %d scales", v.Type, len(v.Scales))
+		elsewhere := v.Scale == PerToken || v.Scale == PerStateChannel
+		c.that((v.Type == "i8" && !elsewhere) == (len(v.Scales) > 0), where, "is stored as %.20q and has %d scales", v.Type, len(v.Scales))
 		for _, s := range v.Scales {
 			c.that(s > 0 && s-s == 0, where, "has the scale %v", s)
 		}

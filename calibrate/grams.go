@@ -80,7 +80,10 @@ func (g *Grams) sum(tensor string) error {
 		for i := range list {
 			w := &list[i]
 			for _, p := range l.Parts {
-				rows := w.rows(into, l, p)
+				rows, err := w.rows(into, l, p)
+				if err != nil {
+					return err
+				}
 				if w.At.Stride != w.At.Columns {
 					into = rows
 				}

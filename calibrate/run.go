@@ -77,8 +77,11 @@ func (r *runner) tensors() error {
 func (r *runner) see(first int, l *runtime.Left) error {
 	return r.each(func(i int, into []float32) ([]float32, error) {
 		for _, p := range l.Parts {
-			into = r.watch[i].rows(into, l, p)
-			if err := r.stats[i].Add(first+p.Input, into); err != nil {
+			var err error
+			if into, err = r.watch[i].rows(into, l, p); err == nil {
+				err = r.stats[i].Add(first+p.Input, into)
+			}
+			if err != nil {
 				return into, fmt.Errorf("%s: %w", r.watch[i].Tensor, err)
 			}
 		}
@@ -87,11 +90,14 @@ func (r *runner) see(first int, l *runtime.Left) error {
 }
 
 // rows is what a part of a step left of a value.
-func (w *Watch) rows(into []float32, l *runtime.Left, p runtime.LeftPart) []float32 {
-	if w.At.PerWantedRow {
-		return l.Rows(into, w.At.Offset, w.At.Stride, w.At.Columns, p.Out, p.Outs)
+func (w *Watch) rows(into []float32, l *runtime.Left, p runtime.LeftPart) ([]float32, error) {
+	if w.State != "" {
+		return l.State(into, p, w.State)
 	}
-	return l.Rows(into, w.At.Offset, w.At.Stride, w.At.Columns, p.Row, p.To-p.From)
+	if w.At.PerWantedRow {
+		return l.Rows(into, w.At.Offset, w.At.Stride, w.At.Columns, p.Out, p.Outs), nil
+	}
+	return l.Rows(into, w.At.Offset, w.At.Stride, w.At.Columns, p.Row, p.To-p.From), nil
 }
 
 // each calls work for every watched value, in as many goroutines as there shall be.

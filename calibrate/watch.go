@@ -10,7 +10,7 @@ import (
 	"github.com/ssmc/ssmc/quant"
 )
 
-// Watch is a value that a run looks at: what it is, and where its rows lie behind a step.
+// Watch is a value that a run looks at: what it is, and where its rows lie behind a step. A state is looked at where a step ends.
 type Watch struct {
 	passes.Point
 	At kernel.Kept
@@ -18,15 +18,18 @@ type Watch struct {
 
 // Watches joins the points of Prepare with the places that the kernels' plan gives them.
 func Watches(points []passes.Point, kept []kernel.Kept) ([]Watch, error) {
-	if len(points) != len(kept) {
-		return nil, fmt.Errorf("the plan keeps %d values for %d that are observed", len(kept), len(points))
-	}
 	list := make([]Watch, len(points))
 	for i, p := range points {
-		if int64(p.Channels) != kept[i].Columns {
-			return nil, fmt.Errorf("%s has %d channels, its rows in memory %d", p.Tensor, p.Channels, kept[i].Columns)
+		if list[i].Point = p; p.State != "" {
+			continue
 		}
-		list[i] = Watch{p, kept[i]}
+		if len(kept) == 0 || int64(p.Channels) != kept[0].Columns {
+			return nil, fmt.Errorf("%s has %d channels, which is not what the plan keeps for it", p.Tensor, p.Channels)
+		}
+		list[i].At, kept = kept[0], kept[1:]
+	}
+	if len(kept) > 0 {
+		return nil, fmt.Errorf("the plan keeps %d values that nobody observes", len(kept))
 	}
 	return list, nil
 }
@@ -46,7 +49,7 @@ func Prepare(m *ir.Module, s *quant.Scheme) ([]passes.Point, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(points))
+	var names []string
 	for i := range points {
 		p := &points[i]
 		p.Keep = quant.Keep{Channels: p.Channels, Means: p.Role == quant.SSMU}
@@ -61,7 +64,9 @@ func Prepare(m *ir.Module, s *quant.Scheme) ([]passes.Point, error) {
 			}
 			p.Gram = wanted[j].Gram
 		}
-		names[i] = p.Value
+		if p.State == "" {
+			names = append(names, p.Value)
+		}
 	}
 	return points, Keep(m, names)
 }
@@ -109,7 +114,7 @@ func everything(s *quant.Scheme, m *ir.Module) (*quant.Scheme, error) {
 	tied, _ := s.KeepsTie()
 	f := quant.SchemeFile{
 		Scheme: s.Name, Rotate: &quant.Rotations{Stream: s.Stream, Y: s.Y}, Tied: &tied,
-		Values:  []quant.Rule{{Name: "*", Entry: quant.Entry{Type: &i8}}},
+		Values:  []quant.Rule{{Name: "*", Entry: quant.Entry{Type: &i8}}, {Name: string(quant.SSMState), Entry: quant.Entry{Type: &i8}}},
 		Weights: []quant.Rule{{Name: "*", Entry: quant.Entry{Type: &i8, Scale: &channel}}},
 	}
 	text, err := f.JSON()

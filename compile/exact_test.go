@@ -24,6 +24,11 @@ func TestExact(t *testing.T) {
 		{"token, 4 bits", "falcon-mamba-tiny", "scheme: x\nextends: w8a8-token\nweights: {\"*\": {type: i4, scale: {group: 32}}, ssm.conv: {type: f32}, ssm.dt_proj: {type: i8, scale: channel}}\n", []int{9, 40}},
 		{"w8a16", "mamba2-groups", "scheme: x\nextends: w8a16\n", []int{31, 2}},
 		{"w8a8", "mamba2-groups", "scheme: x\nextends: w8a8\n", []int{31, 2}},
+		{"state", "mamba-tiny", "scheme: x\nextends: w8a8\nvalues: {ssm.state: {type: i8}}\n", []int{70, 1, 33}},
+		{"state by element", "mamba-tiny", "scheme: x\nextends: quamba-w8a8\nvalues: {ssm.state: {type: i8, scale: channel_x_state}}\n", []int{5, 100}},
+		{"state", "mamba2-groups", "scheme: x\nextends: w8a8\nvalues: {ssm.state: {type: i8}}\n", []int{31, 2}},
+		{"state by cell", "mamba2-groups", "scheme: x\nextends: quamba2-w4a8\nvalues: {ssm.u: {type: i8, scale: {heads: 2, channels: 2}, scan: i8}, ssm.state: {type: i8, scale: channel_x_state}}\n", []int{31, 2}},
+		{"state by channel", "falcon-mamba-tiny", "scheme: x\nextends: w8a8-token\nvalues: {ssm.state: {type: i8, scale: channel}}\n", []int{9, 40}},
 		{"token and tensor", "mamba-tiny", "scheme: x\nextends: w8a8\nvalues: {norm.out: {type: i8, scale: token, observe: none}, ssm.u: {type: i8, scale: token, observe: none}}\n", []int{5, 64}},
 	} {
 		t.Run(tc.name+" "+tc.model, func(t *testing.T) {

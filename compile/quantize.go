@@ -320,7 +320,11 @@ func storedValues(points []passes.Point, scales *passes.Scales) []artifact.Store
 		if p.Scales == 0 && !p.Dynamic {
 			continue
 		}
-		list = append(list, artifact.StoredValue{Name: p.Tensor, Type: quant.I8.String(), Scale: granularity(p.Spec.Scale), Observe: observer(p.Spec.Observe), Scales: scales.Values[p.Tensor]})
+		v := artifact.StoredValue{Name: p.Tensor, Type: quant.I8.String(), Scale: granularity(p.Spec.Scale), Observe: observer(p.Spec.Observe)}
+		if v.Scale != artifact.PerStateChannel {
+			v.Scales = scales.Values[p.Tensor]
+		}
+		list = append(list, v)
 	}
 	return list
 }

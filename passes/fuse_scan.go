@@ -53,9 +53,13 @@ func scansOf(f *ir.Func) map[*ir.Op]bool {
 // out as well, until nothing changes. Each round is smaller, so it ends.
 func growScan(f *ir.Func, scan *ir.Op) (*scanMatcher, error) {
 	uses := f.AllUses()
-	for _, u := range uses[scan.Results[1]] {
+	next := scan.Results[1]
+	if q, _ := only(next, uses); q != nil && q.Code == ir.OpQuantize { // it is stored as codes
+		next = q.Result()
+	}
+	for _, u := range uses[next] {
 		if !u.Next {
-			return nil, fmt.Errorf("the state after the step, %%%s, %s", scan.Results[1].Name, useNames(uses[scan.Results[1]]))
+			return nil, fmt.Errorf("the state after the step, %%%s, %s", next.Name, useNames(uses[next]))
 		}
 	}
 	candidates := map[*ir.Op]bool{}
@@ -70,7 +74,7 @@ func growScan(f *ir.Func, scan *ir.Op) (*scanMatcher, error) {
 		}
 		leak := false
 		for op := range m.seen {
-			if v := op.Result(); v != m.parts.Y && leaks(uses[v], m.seen) {
+			if v := op.Result(); v != m.parts.Y && v != m.parts.H1 && leaks(uses[v], m.seen) {
 				delete(candidates, op)
 				leak = true
 			}

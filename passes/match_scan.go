@@ -50,6 +50,7 @@ type ScanParts struct {
 	Gate   *ir.Value // nil: none
 
 	UScale, BScale, CScale, GateScale *ir.Value // nil: the value is no codes
+	HScale, HInv                      *ir.Value // of the state; nil: it is no codes. A number, or a weight of E or of E*N numbers
 	GateSiLU                          bool
 
 	H0, H1 *ir.Value // the state before and after the step
@@ -101,11 +102,14 @@ type scanMatcher struct {
 // match fills parts and seen.
 func (m *scanMatcher) match(scan *ir.Op, uses map[*ir.Value][]ir.Use) error {
 	m.seen, m.left = map[*ir.Op]bool{scan: true}, nil
-	h0 := scan.Arg("h0")
+	h0, scale := m.state(scan.Arg("h0"))
 	m.full = space(ints(h0.Type.Shape[1:]))
 	m.parts = ScanParts{
 		Scan: scan, H0: h0, H1: scan.Results[1], Y: scan.Results[0], Lo: math.Inf(-1), Hi: math.Inf(1),
-		E: m.channels().size(), N: m.full[len(m.full)-1],
+		E: m.channels().size(), N: m.full[len(m.full)-1], HScale: scale,
+	}
+	if err := m.nextState(scan, uses); err != nil {
+		return err
 	}
 	if h0.State == nil {
 		return fmt.Errorf("h0 %%%s is not a state", h0.Name)
@@ -133,6 +137,36 @@ func (m *scanMatcher) match(scan *ir.Op, uses map[*ir.Value][]ir.Use) error {
 	p.U, p.UScale = m.takeCodes(p.U)
 	p.B, p.BScale = m.takeCodes(p.B)
 	p.C, p.CScale = m.takeCodes(p.C)
+	return nil
+}
+
+// state looks through the widening and scaling of a state that is stored as codes.
+func (m *scanMatcher) state(h0 *ir.Value) (state, scale *ir.Value) {
+	if h0.Def == nil || h0.Def.Code != ir.OpMul || !m.inside(h0.Def) {
+		return h0, nil
+	}
+	x, s := h0.Def.Args[0], h0.Def.Args[1]
+	codes := castCodes(x)
+	if codes == nil || codes.State == nil || !m.inside(x.Def) || !isConstant(s) {
+		return h0, nil
+	}
+	m.seen[h0.Def], m.seen[x.Def] = true, true
+	m.through(s, ir.OpConst)
+	return codes, s
+}
+
+// nextState finds the codes that are made of the state behind the step, if it is stored so.
+func (m *scanMatcher) nextState(scan *ir.Op, uses map[*ir.Value][]ir.Use) error {
+	p := &m.parts
+	if p.HScale == nil {
+		return nil
+	}
+	q, why := only(scan.Results[1], uses)
+	if q == nil || q.Code != ir.OpQuantize || !m.inside(q) || q.Args[1] != nil && !isConstant(q.Args[1]) {
+		return fmt.Errorf("the state is stored as codes, but %%%s does not become such: it %s", scan.Results[1].Name, why)
+	}
+	m.seen[q] = true
+	p.H1, p.HInv = q.Result(), q.Args[1]
 	return nil
 }
 

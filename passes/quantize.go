@@ -23,9 +23,12 @@ import (
 func quantize(m *ir.Module, r *PassReport, o *Options) error {
 	f := m.Func
 	q := &quantizer{plan: newPlan(f, o.Scheme), r: r, scales: o.Scales, count: o.CountSaturation, names: f.Names(),
-		coded: map[*ir.Value]*coded{}, eights: map[weightKey]*coder8{}, fours: map[weightKey]*coder4{}}
+		coded: map[*ir.Value]*coded{}, next: map[*ir.Value][]int{}, eights: map[weightKey]*coder8{}, fours: map[weightKey]*coder4{}}
 	q.checkScales()
 	if err := q.err(); err != nil {
+		return err
+	}
+	if err := q.decodeStates(); err != nil {
 		return err
 	}
 	for _, op := range f.Ops {
@@ -56,6 +59,7 @@ type quantizer struct {
 	at     *ir.Op // the op that is being rewritten: where new ones come from
 
 	coded  map[*ir.Value]*coded
+	next   map[*ir.Value][]int // which states that are stored as codes a value becomes
 	eights map[weightKey]*coder8
 	fours  map[weightKey]*coder4
 }
@@ -97,6 +101,9 @@ func (q *quantizer) op(op *ir.Op) error {
 	for _, v := range op.Results {
 		if s := q.values[v]; err == nil && s != nil && q.coded[v] == nil {
 			err = q.encode(s)
+		}
+		if err == nil {
+			err = q.encodeNext(v)
 		}
 	}
 	return err
@@ -144,6 +151,8 @@ func (q *quantizer) read(v *ir.Value) (*ir.Value, error) {
 	var scale *ir.Value
 	if len(c.scale) == 1 {
 		scale, err = q.emit(ir.OpConst, c.q.Name+".scale", ir.Attrs{Value: float64(c.scale[0])})
+	} else if c.state {
+		scale, err = q.stateVector(c, c.q.Name+".scale", c.scale)
 	} else {
 		scale, err = q.vector(c.q.Name+".scale", c.scale)
 	}

@@ -21,6 +21,7 @@ type stored struct {
 	groups   int    // of channels that share a scale; 0: no groups, or all channels
 	note     string // what became of the granularity
 	float    bool   // readers that are no products read the value before it became codes
+	state    bool   // it is the state of a scan: v is what a step begins with
 	dynamic  bool   // each row has a scale of its own, found while running; then float, too
 }
 
@@ -47,16 +48,16 @@ func newPlan(f *ir.Func, s *quant.Scheme) *plan {
 	if err := s.Check(layers); err != nil {
 		p.problems = append(p.problems, err.Error())
 	}
-	for _, v := range f.States {
-		if spec := s.Value(roleOf(v), layerOf(v)); roleOf(v) == quant.SSMState && spec.Type != quant.F32 {
-			p.problem("%s: %s says %s, but the state is kept in f32: an i8 state costs 5 to 21 dB\n  fix: ssm.state: {type: f32}", place(v), spec.From, spec.Type)
-		}
-	}
 	for _, op := range f.Ops {
 		for _, v := range op.Results {
 			if v.Role != "" && v.Type.DType.Float() {
 				p.value(v)
 			}
+		}
+	}
+	for _, v := range f.States { // behind all others, of whose channels they may follow the order
+		if roleOf(v) == quant.SSMState {
+			p.state(v)
 		}
 	}
 	return p

@@ -21,6 +21,8 @@ type Scales struct {
 	// Gram gives the second moments of what a linear reads, for 4-bit weights whose codes are chosen by GPTQ. If it is nil these are rounded to
 	// nearest, and the report says so.
 	Gram func(tensor string) (*quant.Gram, error) `json:"-"`
+
+	clusters map[int]*quant.Clusters // what Orders are of
 }
 
 // Point is a value that calibration has to see.
@@ -32,6 +34,8 @@ type Point struct {
 
 	Channels int
 	Keep     quant.Keep      // what statistics the scheme needs of it
+	State    string          // it is no rows, but the state of this name: Channels numbers a sequence, channel by channel
+	States   int             // numbers of a channel of a state
 	Spec     quant.Value     // how the scheme stores it: observer, granularity, sharing
 	Scales   int             // how many scales it gets: 1, or one for each channel; 0: none, or each row has its own
 	Dynamic  bool            // each row has its own
@@ -72,6 +76,9 @@ func Points(m *ir.Module, s *quant.Scheme) ([]Point, error) {
 			pt.Scales = 0
 		}
 		pt.Dynamic = s.codes && s.dynamic
+		if s.state {
+			pt.State, pt.States = s.v.State.Name, s.v.State.Shape[len(s.v.State.Shape)-1]
+		}
 		points = append(points, pt)
 	}
 	return points, nil
@@ -104,7 +111,7 @@ func (p *plan) wantsGram(v *ir.Value) bool {
 
 // NewScales makes the scales of all points from what calibration saw. Everything that is missing or of no use is in the error.
 func NewScales(points []Point, c *quant.Calibration) (*Scales, error) {
-	s := &Scales{Values: map[string][]float32{}, Most: map[string][]float32{}, Orders: map[int]Order{}}
+	s := &Scales{Values: map[string][]float32{}, Most: map[string][]float32{}, Orders: map[int]Order{}, clusters: map[int]*quant.Clusters{}}
 	var problems []string
 	for i := range points {
 		pt := &points[i]
@@ -138,6 +145,8 @@ func (pt *Point) scales(points []Point, c *quant.Calibration, into *Scales) erro
 	}
 	var scales []float32
 	switch {
+	case pt.State != "" && pt.Scales > 1:
+		scales, err = pt.stateScales(stats, into)
 	case pt.Cells != nil:
 		scales, err = pt.cellScales(stats, into)
 	case pt.Scales > 1:
@@ -210,8 +219,40 @@ func (pt *Point) cellScales(stats *quant.Stats, into *Scales) ([]float32, error)
 	for i := range scales {
 		scales[i] = cells[c.Cell(i)]
 	}
+	into.clusters[pt.Layer] = c
 	into.Orders[pt.Layer] = Order{Heads: c.HeadOrder, Channels: c.ChannelOrder}
 	return scales, nil
+}
+
+// stateScales makes scales of a state for each channel, or for each channel and state index. In layers whose channels are sorted into cells, the channels
+// of a cell have those of a state index together.
+func (pt *Point) stateScales(stats *quant.Stats, into *Scales) ([]float32, error) {
+	most, n := stats.ChannelMax(), max(pt.States, 1)
+	if c := into.clusters[pt.Layer]; c != nil {
+		if pt.Scales == pt.Channels {
+			cells, err := c.StateScales(most, n)
+			if err != nil {
+				return nil, err
+			}
+			scales := make([]float32, 0, pt.Channels)
+			for i := range pt.Channels / n {
+				scales = append(scales, cells[c.Cell(i)*n:][:n]...)
+			}
+			return scales, nil
+		}
+		var err error
+		if most, err = quant.Reorder(most, n, c.ChannelOrder); err != nil {
+			return nil, err
+		}
+	}
+	if pt.Scales == pt.Channels {
+		return quant.ChannelScales(most), nil
+	}
+	channels := make([]float32, pt.Channels/n)
+	for i := range channels {
+		channels[i] = slices.Max(most[i*n : (i+1)*n])
+	}
+	return quant.ChannelScales(channels), nil
 }
 
 // of finds the scales of a value, or says what is wrong with them.

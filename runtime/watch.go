@@ -2,13 +2,24 @@ package runtime
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
 	"unsafe"
+
+	"github.com/ssmc/ssmc/artifact"
 )
 
 // Left is what a step left in work memory: the rows of the activations that the code keeps until the step's end. Calibration reads them. They are the
 // model's and are overwritten by the next step.
 type Left struct {
+	m     *Model
 	work  []byte
+	slots []*Slot // of the parts
+	mu    sync.Mutex
+	read  [][]byte // what the slots hold, where somebody has asked
 	Parts []LeftPart
 }
 
@@ -39,6 +50,47 @@ func (l *Left) Rows(into []float32, offset, stride, columns int64, row, n int) [
 	return into
 }
 
+// State gives the elements of a state behind the step, channel by channel, in the place of into. The name is that of the manifest, or of the graph:
+// layers.3.ssm is state.3.recurrent.
+func (l *Left) State(into []float32, p LeftPart, name string) ([]float32, error) {
+	i := slices.IndexFunc(l.Parts, func(q LeftPart) bool { return q == p })
+	var layer int
+	if n, _ := fmt.Sscanf(name, "layers.%d.ssm", &layer); n == 1 {
+		name = fmt.Sprintf("state.%d.recurrent", layer)
+	}
+	at := slices.IndexFunc(l.m.Manifest.States, func(s artifact.State) bool { return s.Name == name })
+	if i < 0 || at < 0 || l.m.Manifest.States[at].DType != "F32" {
+		return nil, fmt.Errorf("there is no state %s of floats behind the step", name)
+	}
+	slot, err := l.slot(i)
+	if err != nil {
+		return nil, err
+	}
+	s := &l.m.Manifest.States[at]
+	k, n := int64(s.Shape[len(s.Shape)-1]), int64(1)
+	for _, d := range s.Shape {
+		n *= int64(d)
+	}
+	into = into[:0]
+	for i := range n {
+		into = append(into, math.Float32frombits(binary.LittleEndian.Uint32(slot[s.Offset+4*s.Place(i/k, i%k):])))
+	}
+	return into, nil
+}
+
+// slot reads the slot of a part, once for all that look at it.
+func (l *Left) slot(part int) (b []byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.read[part] == nil {
+		if b, err = l.slots[part].read(); err != nil {
+			return nil, err
+		}
+		l.read[part] = b
+	}
+	return l.read[part], nil
+}
+
 // RunWatched is Run, and calls watch behind each step.
 func (m *Model) RunWatched(ctx context.Context, inputs []Input, out func(input, token int, logits []float32) error, watch func(*Left) error) error {
 	return m.run(ctx, inputs, out, watch)
@@ -50,7 +102,10 @@ func (m *Model) left(inputs []Input, parts []part) (*Left, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Left{work: work}
+	l := &Left{m: m, work: work, read: make([][]byte, len(parts))}
+	for _, p := range parts {
+		l.slots = append(l.slots, inputs[p.input].Slot)
+	}
 	row, out := 0, 0
 	for _, p := range parts {
 		outs := 0

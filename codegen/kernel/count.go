@@ -83,9 +83,6 @@ func (k *code) count(p *point, v *ir.Value) {
 			args[i] = k.eval(p, x)
 		}
 	}
-	t := k.Splat(unclamped(k.Builder, a, args))
-	within := k.And(k.Cmp(spmd.GE, t, k.F(lowestCode(a))), k.Cmp(spmd.LE, t, k.F(127)))
-	one := k.Select(within, k.I32(0), k.I32(1))
 	var left *spmd.Value // lanes that count; nil: all
 	limit := func(n *spmd.Value) {
 		if left != nil {
@@ -108,6 +105,15 @@ func (k *code) count(p *point, v *ir.Value) {
 	}
 	if left != nil {
 		left = k.Truncate(k.Min(k.Max(left, k.I(0)), k.I(math.MaxInt32)))
+	}
+	k.addClamped(e, a, k.Splat(unclamped(k.Builder, a, args)), left)
+}
+
+// addClamped adds, for the lanes below left (nil: all), whether t lies outside of the codes.
+func (k *code) addClamped(e *external, a *ir.Attrs, t, left *spmd.Value) {
+	within := k.And(k.Cmp(spmd.GE, t, k.F(lowestCode(a))), k.Cmp(spmd.LE, t, k.F(127)))
+	one := k.Select(within, k.I32(0), k.I32(1))
+	if left != nil {
 		one = k.Select(k.Cmp(spmd.LT, k.Lane(), left), one, k.I32(0))
 	}
 	k.StoreV(e.ptr, nil, 0, k.Add(k.LoadV(e.ptr, nil, 0), one))

@@ -2,8 +2,10 @@ package kernel
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,6 +64,55 @@ func TestSameBits(t *testing.T) {
 // countAll makes every quantize of a model count, with scales so small that much is clamped.
 func countAll(text string) string {
 	return regexp.MustCompile(`(quantize [^:]*inv=)([0-9])`).ReplaceAllString(regexp.MustCompile(`(quantize [^:]*) :`).ReplaceAllString(text, "$1 count=true :"), "${1}3$2")
+}
+
+// codedState makes the scan's state of a model codes between steps, with one scale, one for each channel, or one for each channel and state index.
+func codedState(text, kind string) string {
+	shape := regexp.MustCompile(`state %s.ssm: f32\[S, (.*), <N>\]`).FindStringSubmatch(text)[1]
+	last, weights, scale, inv := "1", "", "%hs", "%hinv"
+	switch kind {
+	case "tensor":
+		scale, inv = "%hc", "inv=40.5"
+	case "element":
+		last = "<N>"
+	}
+	if kind != "tensor" {
+		weights = fmt.Sprintf("  weight %%hs: f32[%s, %s]\n  weight %%hinv: f32[%[1]s, %s]\n", shape, last, last)
+	}
+	type2 := shape + ", <N>]"
+	text = strings.Replace(text, "  state %s.ssm: f32[S", weights+"  state %s.ssm: i8[S", 1)
+	line := regexp.MustCompile(`(?m)^(      %y, %ssm = scan .*) %s.ssm( : .*)$`)
+	text = line.ReplaceAllString(text, "      %hc = const value=0.0125 : f32[]\n      %hf = cast %s.ssm to=f32 : f32[S, "+type2+"\n      %h0s = mul %hf "+scale+" : f32[S, "+type2+
+		"\n$1 %h0s$2\n      %ssm.q = quantize %ssm "+inv+" : i8[S, "+type2)
+	if kind != "tensor" {
+		text = strings.Replace(text, "      %hc = const value=0.0125 : f32[]\n", "", 1)
+	}
+	return strings.Replace(text, "next %s.ssm = %ssm", "next %s.ssm = %ssm.q", 1)
+}
+
+// TestCodedStates wants the evaluator's bits of states that are codes between steps.
+func TestCodedStates(t *testing.T) {
+	for _, z := range []struct {
+		name, text string
+		sizes
+		rows []int
+	}{
+		{"mamba", mamba, sizes{vocab: 37, d: 19, e: 37, n: 5, r: 3, taps: 3, bias: true}, []int{7, 1, 4, 70, 64, 1}},
+		{"mamba, many states", mamba, sizes{vocab: 17, d: 13, e: 29, n: 17, r: 7, taps: 2}, []int{13, 5}},
+		{"mamba, codes", mamba8, sizes{vocab: 9, d: 16, e: 64, n: 16, r: 4, taps: 4, hb: 1, hm: 1, hk: 6}, []int{1, 4}},
+		{"mamba2", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 13}},
+		{"mamba2 half a vector", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 4, p: 24, groups: 2}, []int{5, 1}},
+		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{ChunkRows - 1}},
+	} {
+		for _, kind := range []string{"tensor", "channel", "element"} {
+			t.Run(z.name+", "+kind, func(t *testing.T) {
+				text := codedState(z.text, kind)
+				sameBits(t, module(t, z.replace(text)), targets, z.rows)
+				sameBits(t, module(t, z.replace(countAll(text))), wide, z.rows)
+				sameBits(t, module(t, z.replace(countAll(text))), targets, z.rows)
+			})
+		}
+	}
 }
 
 // clampedValues is how many values each quantize of a step clamped, as the plan's counters in work memory say.

@@ -28,9 +28,12 @@ func (t *task) scale(v *ir.Value) scale {
 		return scale{vector: t.vector(v)}
 	}
 	x := float32(v.Def.Attrs.Value)
-	fmt.Fprintf(&t.shape, " times %x", math.Float32bits(x))
+	t.shape.WriteString(" times " + hex32(x))
 	return scale{number: x}
 }
+
+// hex32 writes the bits of a number, for a task's shape.
+func hex32(x float32) string { return fmt.Sprintf("%x", math.Float32bits(x)) }
 
 func (t *task) rowsOf(v, s *ir.Value) rows {
 	if v == nil {

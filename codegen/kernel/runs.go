@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/ir"
 )
@@ -77,40 +79,45 @@ func (t *tile) runsAt(k *code, unit *spmd.Value, off, n int64) run {
 	return out
 }
 
-// batchedRuns runs body for n units from lo on, batch at a time, then what remains; body gets the units' place and its weights.
-func (t *tile) batchedRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n, batch int64, body func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64)) {
+// batchedRuns runs body for n units from lo on, batch at a time, then what remains; body gets the units' place and its weights. ahead: a batch is loaded while
+// the one before is multiplied. The last one then loads what lies behind the panel and throws it away: the next panel, or what lies behind the last weight,
+// which is as long as the largest batch.
+func (t *tile) batchedRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n, batch int64, ahead bool, body func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64)) {
 	if n < batch {
 		batch = max(1, n)
 	}
 	main := n / batch * batch
-	carried(k, acc, lo, k.Add(lo, k.I(main)), batch, func(unit *spmd.Value, c [][]*spmd.Value) { body(unit, t.runsAt(k, unit, 0, batch), c, batch) })
+	if hi := k.Add(lo, k.I(main)); ahead && n >= 2*batch {
+		block := append(slices.Clone(acc), t.runsAt(k, lo, 0, batch)...)
+		carried(k, block, lo, hi, batch, func(unit *spmd.Value, c [][]*spmd.Value) {
+			next := t.runsAt(k, unit, batch, batch)
+			body(unit, run(c[len(acc):]), c[:len(acc)], batch)
+			copy(c[len(acc):], next)
+		})
+		copy(acc, block)
+	} else {
+		carried(k, acc, lo, hi, batch, func(unit *spmd.Value, c [][]*spmd.Value) { body(unit, t.runsAt(k, unit, 0, batch), c, batch) })
+	}
 	if rest := n - main; rest > 0 {
 		body(k.Add(lo, k.I(main)), t.runsAt(k, k.Add(lo, k.I(main)), 0, rest), acc, rest)
 	}
 }
 
-// carried is a loop over a block of values that body replaces.
+// carried is a loop over blocks of values that body replaces.
 func carried(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value, step int64, body func(unit *spmd.Value, c [][]*spmd.Value)) {
-	n := len(acc[0])
-	var flat []*spmd.Value
-	for _, row := range acc {
-		flat = append(flat, row...)
-	}
-	split := func(flat []*spmd.Value, to [][]*spmd.Value) {
-		for i := range to {
-			to[i] = flat[i*n : (i+1)*n]
+	split := func(flat []*spmd.Value) [][]*spmd.Value {
+		out := make([][]*spmd.Value, len(acc))
+		for i := range out {
+			out[i], flat = flat[:len(acc[i]):len(acc[i])], flat[len(acc[i]):]
 		}
+		return out
 	}
-	flat = k.For(lo, hi, step, flat, func(unit *spmd.Value, c []*spmd.Value) []*spmd.Value {
-		c = append([]*spmd.Value(nil), c...)
-		block := make([][]*spmd.Value, len(acc))
-		split(c, block)
+	flat := k.For(lo, hi, step, slices.Concat(acc...), func(unit *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		block := split(slices.Clone(c))
 		body(unit, block)
-		return c
+		return slices.Concat(block...)
 	})
-	for i := range acc {
-		copy(acc[i], flat[i*n:(i+1)*n])
-	}
+	copy(acc, split(flat))
 }
 
 // floatsInRuns adds x*w over n values of k from lo on, which begins a run. The order of each sum is that of k, as everywhere.
@@ -119,7 +126,7 @@ func (t *tile) floatsInRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n int6
 	if t.m.w.run == 16 { // converting a byte takes two instructions: half the loads keep the loop short
 		batch = max(16, batch/2)
 	}
-	t.batchedRuns(k, acc, lo, n, batch, func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64) {
+	t.batchedRuns(k, acc, lo, n, batch, len(t.at) == 1, func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64) {
 		for u := range count {
 			cols := each(c[0], func(j int) *spmd.Value { return asF32(k.Builder, w[j][u]) })
 			for i := range c {
@@ -134,7 +141,7 @@ func (t *tile) floatsInRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n int6
 
 // wordsInRuns adds the products of codes over n units from lo on, whole runs: what lies behind the last word of a row is multiplied by 0.
 func (t *tile) wordsInRuns(k *code, acc [][]*spmd.Value, lo *spmd.Value, n int64) {
-	t.batchedRuns(k, acc, lo, n, t.m.w.run*t.loadsAtOnce(), func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64) {
+	t.batchedRuns(k, acc, lo, n, t.m.w.run*t.loadsAtOnce(), false, func(unit *spmd.Value, w run, c [][]*spmd.Value, count int64) {
 		for u := range count {
 			for i := range c {
 				a := k.Splat(k.Xor(k.Load(t.at[i], unit, u), k.I32(-0x7f7f7f80))) // code + 128

@@ -30,7 +30,9 @@ type recurrence struct {
 	gate      rows
 	a, d      *external
 	past, out *external
-	scores    *external // C B' within chunks; nil: no chunked form
+	codes     *stateCodes // the state is codes between steps; nil: it is float32
+	float     *spmd.Value // of the kernel being built: that state in scratch memory
+	scores    *external   // C B' within chunks; nil: no chunked form
 }
 
 func (p *planner) newScan(g *ir.Group) ([]*task, error) {
@@ -101,10 +103,10 @@ func (r *recurrence) declare(p *planner, t *task) error {
 	fmt.Fprintf(&t.shape, " gate %v %v", s.Gate != nil, s.GateSiLU)
 	if r.heads > 0 {
 		r.a = t.vector(s.A)
-		r.past = t.state(s.H0, layout{r.head, r.pad}, r.channels, r.states)
+		r.declareState(t, layout{r.head, r.pad})
 	} else {
 		r.a = t.weight(s.A, packing{layout: panels(r.panel), elem: spmd.F32}, r.channels, r.states)
-		r.past = t.state(s.H0, panels(r.panel), r.channels, r.states)
+		r.declareState(t, panels(r.panel))
 	}
 	r.out = t.write(s.Y)
 	return nil
@@ -187,15 +189,23 @@ func (r *recurrence) buildPanel(k *code) {
 	for s := range int64(stateAhead) {
 		r.fetch(k, k.I(s), rows)
 	}
+	p := &part{at: rows, col: col, wide: r.panel, pad: r.panel, channels: r.panel}
+	if r.codes != nil {
+		r.float = k.Scratch(spmd.F32, r.states*r.panel)
+	}
 	k.For(k.I(0), k.Rows(), scanBlock, nil, func(from *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		to := k.Min(k.Add(from, k.I(scanBlock)), k.Rows())
 		r.stepSizes(k, steps, from, to, col)
 		k.For(k.I(0), k.Seqs(), 1, nil, func(s *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-			lo, hi, slot := k.sequence(s)
-			lo, hi = k.Max(lo, from), k.Min(hi, to)
+			begin, end, slot := k.sequence(s)
+			lo, hi := k.Max(begin, from), k.Min(end, to)
 			k.If(k.Cmp(spmd.LT, lo, hi), func() []*spmd.Value {
 				r.fetch(k, k.Add(s, k.I(stateAhead)), rows)
-				r.panelRows(k, k.inSlot(r.past, slot, rows), a, steps, from, lo, hi, col)
+				var first, last *spmd.Value
+				if r.codes != nil {
+					first, last = k.Cmp(spmd.EQ, lo, begin), k.Cmp(spmd.EQ, hi, end)
+				}
+				r.widened(k, p, slot, first, last, func(past *spmd.Value) { r.panelRows(k, past, a, steps, from, lo, hi, col) })
 				return nil
 			}, nil)
 			return nil
@@ -211,7 +221,7 @@ const stateAhead = 2
 func (r *recurrence) fetch(k *code, s, rows *spmd.Value) {
 	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
 	at := k.inSlot(r.past, slot, rows)
-	for line := int64(0); line < r.states*r.panel; line += 16 {
+	for line := int64(0); line < r.states*r.panel; line += 64 / r.past.elem.Bytes() {
 		k.Prefetch(at, nil, line)
 	}
 }
@@ -338,15 +348,21 @@ func (r *recurrence) finishHead(k *code, y, row, lane *spmd.Value, off int64) {
 // buildHead emits a tile of one head of one sequence: in chunks where the sequence brings enough rows, else row by row.
 func (r *recurrence) buildHead(k *code) {
 	lo, hi, slot := k.sequence(k.block)
-	past := k.inSlot(r.past, slot, k.Mul(k.panel, k.I(r.states*r.pad)))
-	decay := k.Load(r.a.ptr, k.panel, 0)
-	group := k.Div(k.panel, k.I(r.heads/r.groups))
-	k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(ChunkRows)), func() []*spmd.Value {
-		r.chunks(k, lo, hi, past, decay, group)
-		return nil
-	}, func() []*spmd.Value {
-		r.steps(k, lo, hi, past, decay, group)
-		return nil
+	p := &part{at: k.Mul(k.panel, k.I(r.states*r.pad)), wide: r.wide(k), pad: r.pad, channels: r.head}
+	if r.codes != nil {
+		p.col = k.Mul(k.panel, k.I(r.head))
+		r.float = k.Scratch(spmd.F32, r.states*r.pad)
+	}
+	r.widened(k, p, slot, nil, nil, func(past *spmd.Value) {
+		decay := k.Load(r.a.ptr, k.panel, 0)
+		group := k.Div(k.panel, k.I(r.heads/r.groups))
+		k.If(k.Cmp(spmd.GE, k.Sub(hi, lo), k.I(ChunkRows)), func() []*spmd.Value {
+			r.chunks(k, lo, hi, past, decay, group)
+			return nil
+		}, func() []*spmd.Value {
+			r.steps(k, lo, hi, past, decay, group)
+			return nil
+		})
 	})
 }
 

@@ -260,7 +260,7 @@ func (e *kernel) widen(el spmd.Elem, x string) string {
 	case spmd.F16:
 		return e.to(float, "cvt.f32.f16", x)
 	case spmd.BF16:
-		return e.to(float, "mov.b32", e.to(word, "shl.b32", x, "16"))
+		return e.to(float, "shl.b32", x, "16") // instructions on bits take registers of any type
 	}
 	return x
 }

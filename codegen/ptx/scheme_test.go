@@ -30,6 +30,8 @@ func TestSchemes(t *testing.T) {
 		{scheme: "w8a16", model: "falcon-mamba-tiny"},
 		{scheme: "w8a8-token", model: "mamba-tiny"},
 		{scheme: "w8a8-token", model: "mamba2-groups"},
+		{scheme: "extends: w8a8\nvalues: {ssm.state: {type: i8}}", model: "mamba-tiny", count: true},
+		{scheme: "extends: w8a8-token\nvalues: {ssm.state: {type: i8, scale: channel_x_state}}", model: "mamba2-groups"},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			g := quantized(t, tc.model, tc.scheme, tc.count)
@@ -48,16 +50,27 @@ func TestSchemes(t *testing.T) {
 // quantized is the graph of a model by a scheme that comes with ssmc, calibrated with a few tokens.
 func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 	t.Helper()
-	s, err := quant.LoadScheme(scheme)
+	return quantizedIn(t, filepath.Join("..", "..", "golden", "testdata", model), scheme, count)
+}
+
+func quantizedIn(t *testing.T, dir, scheme string, count bool) *ir.Module {
+	t.Helper()
+	load := quant.LoadScheme
+	if strings.Contains(scheme, "\n") { // the lines of a file
+		load = func(text string) (*quant.Scheme, error) {
+			return quant.ParseScheme("test", "", []byte("scheme: test\n"+text))
+		}
+	}
+	s, err := load(scheme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := build(t, model)
+	ready := build(t, dir)
 	if _, err := passes.Run(ready, passes.Options{Scheme: s}); err != nil {
 		t.Fatal(err)
 	}
 	scales := calibrate(t, ready, s)
-	g := build(t, model)
+	g := build(t, dir)
 	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales, CountSaturation: count}); err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +78,9 @@ func quantized(t *testing.T, model, scheme string, count bool) *ir.Module {
 }
 
 // build is the graph of a checkpoint, which stays open until the test ends.
-func build(t *testing.T, model string) *ir.Module {
+func build(t *testing.T, dir string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(filepath.Join("..", "..", "golden", "testdata", model))
+	c, err := loader.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +116,16 @@ func calibrate(t *testing.T, g *ir.Module, s *quant.Scheme) *passes.Scales {
 			}
 		}
 	}
-	if _, err := e.Step(ir.Inputs[float32]{IDs: tokens(12, g.Vocab)}); err != nil {
+	out, err := e.Step(ir.Inputs[float32]{IDs: tokens(12, g.Vocab)})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for i, v := range g.Func.States {
+		if s := seen[v.Name]; s != nil {
+			if err := s.Add(0, out.NextStates[i].Data); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for _, s := range seen {
 		s.End(0)

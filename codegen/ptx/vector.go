@@ -159,7 +159,7 @@ func (e *kernel) pick(el spmd.Elem, w string, at int64) string {
 		if at == 0 {
 			return e.widen(el, w)
 		}
-		return e.to(float, "mov.b32", e.to(word, "and.b32", w, "0xffff0000"))
+		return e.to(float, "and.b32", w, "0xffff0000")
 	case spmd.F16:
 		low, high := e.reg(half), e.reg(half)
 		e.op("mov.b32 {%s, %s}, %s", low, high, w)
