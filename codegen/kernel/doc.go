@@ -11,5 +11,8 @@
 //	scan      a panel of channels, or a head, of one sequence: step size, recurrence, skip and gate, one row after the other (scan.go),
 //	          or in chunks of ChunkRows rows where a sequence brings that many and the decay is one a head (ssd.go)
 //
+// Targets with teams of warps and wide loads (GPUs) have more ways to make a product: runs.go has loops over weights of which a lane loads sixteen bytes,
+// split.go few rows by a team that shares a panel, staged.go many rows in tiles that go through scratch, conv_shared.go the convolution behind those.
+//
 // Tasks of one depth share a phase (schedule.go). Kernels are built once for each structure, not once a layer: layers differ in arguments only.
 package kernel

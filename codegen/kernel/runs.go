@@ -192,9 +192,9 @@ func (t *tile) someGroups(k *code, first *spmd.Value, n int64, got func(g *spmd.
 	if t.manyPerRun() { // of which there is one group
 		sum, lo := t.zeros(k), k.Mul(first, k.I(per))
 		carried(k, sum, lo, k.Add(lo, k.I(per)), t.m.w.run, func(unit *spmd.Value, c [][]*spmd.Value) {
-			w := t.runsAt(k, unit, 0, t.m.w.run)
+			w, at := t.runsAt(k, unit, 0, t.m.w.run), t.inRow(k, unit)
 			for u := range t.m.w.run {
-				t.oneUnit(k, unit, u, t.m.w.form.perUnit(), each(c[0], func(j int) *spmd.Value { return w[j][u] }), c)
+				t.oneUnit(k, at, u, t.m.w.form.perUnit(), each(c[0], func(j int) *spmd.Value { return w[j][u] }), c)
 			}
 		})
 		got(first, 0, t.groupSums(k, first, 0, sum))
@@ -288,9 +288,9 @@ func (t *tile) oneGroup(k *code, g *spmd.Value, off, units, values int64, w run)
 	m := t.m
 	per := m.group / m.w.form.perUnit()
 	first := k.Mul(g, k.I(per)) // unit of group g
-	sum := t.zeros(k)
+	sum, at := t.zeros(k), t.inRow(k, first)
 	for u := range units {
-		t.oneUnit(k, first, off*per+u, min(m.w.form.perUnit(), values-u*m.w.form.perUnit()), each(sum[0], func(j int) *spmd.Value { return w[j][u] }), sum)
+		t.oneUnit(k, at, off*per+u, min(m.w.form.perUnit(), values-u*m.w.form.perUnit()), each(sum[0], func(j int) *spmd.Value { return w[j][u] }), sum)
 	}
 	return t.groupSums(k, g, off, sum)
 }
@@ -315,15 +315,27 @@ func (t *tile) groupSums(k *code, g *spmd.Value, off int64, sum [][]*spmd.Value)
 	})
 }
 
-// oneUnit adds the products of one packed element, first+u, of which so many values count.
-func (t *tile) oneUnit(k *code, first *spmd.Value, u, values int64, w []*spmd.Value, sum [][]*spmd.Value) {
-	x := func(i int, per, off int64) *spmd.Value {
-		return k.Splat(k.Load(t.at[i], k.Mul(first, k.I(per)), u*per+off))
+// perElement is how many elements of a row belong to a packed element of the weight.
+func (t *tile) perElement() int64 {
+	switch {
+	case t.m.w.form == plain:
+		return 1
+	case t.m.x.elem == spmd.I32:
+		return 2
 	}
+	return t.m.w.form.perUnit()
+}
+
+// inRow is where a unit's elements begin in a row.
+func (t *tile) inRow(k *code, unit *spmd.Value) *spmd.Value { return k.Mul(unit, k.I(t.perElement())) }
+
+// oneUnit adds the products of one packed element, u behind the one whose place in a row is at; so many of its values count.
+func (t *tile) oneUnit(k *code, at *spmd.Value, u, values int64, w []*spmd.Value, sum [][]*spmd.Value) {
+	x := func(i int, off int64) *spmd.Value { return k.Splat(k.Load(t.at[i], at, u*t.perElement()+off)) }
 	switch {
 	case t.m.w.form == plain:
 		for i := range sum {
-			a := x(i, 1, 0)
+			a := x(i, 0)
 			for j := range w {
 				sum[i][j] = k.FMA(a, asF32(k.Builder, w[j]), sum[i][j])
 			}
@@ -337,7 +349,7 @@ func (t *tile) oneUnit(k *code, first *spmd.Value, u, values int64, w []*spmd.Va
 				return k.And(w[j], k.I32(0x0f0f0f0f))
 			})
 			for i := range sum {
-				a := x(i, 2, half)
+				a := x(i, half)
 				for j := range codes {
 					sum[i][j] = k.Dot4U(sum[i][j], codes[j], a, 15)
 				}
@@ -347,7 +359,7 @@ func (t *tile) oneUnit(k *code, first *spmd.Value, u, values int64, w []*spmd.Va
 		for v := range values {
 			codes := each(w, func(j int) *spmd.Value { return k.ToF32(k.Sub(k.And(k.Shr(w[j], v%4*8+v/4*4), k.I32(15)), k.I32(8))) })
 			for i := range sum {
-				a := x(i, 8, v)
+				a := x(i, v)
 				for j := range codes {
 					sum[i][j] = k.FMA(a, codes[j], sum[i][j])
 				}

@@ -1,8 +1,8 @@
 // Package ptx turns an SPMD program into PTX text for NVIDIA GPUs: one module, one entry, one cooperative launch a step.
 //
 // A varying value is one register a thread, so a member of a team is a warp and W is 32. A uniform value is the same register in all threads of
-// the warp: it is computed by all of them. A team is Target.Members warps; a block holds several teams, each of which takes tiles as a worker
-// of a CPU does. Float arithmetic has a rounding mode written out (.rn), no .ftz and no .approx, so the bits are those of the interpreter.
+// the warp: it is computed by all of them. A team is as many warps as share a tile in any of the kernels; a block holds one or several teams. A worker,
+// which takes tiles as one of a CPU does, is a warp for most kernels and a team for those that share their tiles. Float arithmetic has a rounding mode written out (.rn), no .ftz and no .approx, so the bits are those of the interpreter.
 //
 // # A module
 //
@@ -14,7 +14,7 @@
 //	.visible .entry <prefix>_step (.param .u64 <prefix>_step_ctx)
 //
 // The entry is launched with a grid of (blocks, 1, 1) blocks that are all resident (cooperative) of (threads, 1, 1) threads, a multiple of
-// 32*Members and at most facts' most, and facts' shared bytes a team of dynamic shared memory. Its one parameter points to a struct of device
+// a team's and at most facts' most, and facts' shared bytes a team of dynamic shared memory. Its one parameter points to a struct of device
 // pointers and counts in global memory. It goes through the phases; between two of them lies a grid barrier: bar.sync 0 of the block, then one
 // thread of it counts itself in by atom.add.release.gpu and spins with ld.acquire.gpu, then bar.sync 0 again.
 //
@@ -26,7 +26,7 @@
 //	module.go, tables.go   what stands in a module, and the program as tables
 //	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
 //	ahead.go               weights that are asked for before they are wanted
-//	kernel.go, ops.go, memory.go, vector.go, mma.go   a kernel's function
+//	kernel.go, ops.go, memory.go, vector.go, async.go, mma.go, mma_runs.go   a kernel's function
 //	ranges.go, linear.go   what is known of indices: their bounds, and how they are made up
 //	order.go               where the lanes of a warp must meet
 //	ptxas.go               the assembler, which checks what was printed
@@ -45,6 +45,7 @@
 //	ld.{global,shared}.{u8,s8,u16,b16,b32,f32,b64} d, [a]     narrow loads into .b32 registers widen by zeros (u) or sign (s)
 //	ld.global.nc[.L1::no_allocate].{the same} d, [a]          read-only memory
 //	ld.{global,global.nc[.L1::no_allocate],shared}.{v2,v4}.{b32,f32} {d, ...}, [a]    aligned to the whole
+//	cp.async.cg.shared.global [a], [b], 16      cp.async.commit_group    cp.async.wait_group n
 //	st.{global,shared}.{b8,b16,b32,f32,b64} [a], s            narrow stores take the low bits; .{v2,v4}.{b32,f32} [a], {s, ...}
 //	ld.acquire.gpu.global.u32, atom.add.release.gpu.global.u32 d, [a], b
 //	prefetch.global.L2 [a]
@@ -53,11 +54,11 @@
 //	and or xor not .{b32,b64,pred}   shl.{b32,b64}   shr.{s32,s64,u32,u64}
 //	setp.{eq,ne,lt,le,gt,ge}.{s32,s64,u32,u64} %p, a, b    setp.{eq,neu,lt,le,gt,ge}.f32 %p, a, b
 //	selp.{b32,b64,f32} d, a, b, %p
-//	cvt.{s64.s32,u64.u32,u32.u64,rn.f32.s32,rni.s32.f32,f32.f16,rn.f16.f32,rn.bf16.f32}
+//	cvt.{s64.s32,u64.u32,u32.u64,rn.f32.s32,rni.s32.f32,f32.f16,rn.f16.f32,rn.bf16.f32} d, a    cvt.rn.bf16x2.f32 d, high, low
 //	dp4a.{s32.s32,u32.s32} d, a, b, c           the first type is a's
 //	prmt.b32 d, a, b, selector                  a constant selector; nibble bit 3 spreads the sign
 //	shfl.sync.{bfly,idx}.b32 d, a, lane, 31, 0xffffffff
-//	mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {d0..d3}, {a0..a3}, {b0, b1}, {c0..c3}
+//	mma.sync.aligned.{m16n8k32.row.col.s32.s8.s8.s32,m16n8k16.row.col.f32.bf16.bf16.f32} {d0..d3}, {a0..a3}, {b0, b1}, {c0..c3}
 //	bar.warp.sync 0xffffffff    bar.sync id, threads    (id a register or constant; bar.sync 0 alone: the whole block)
 //	bra.uni $l    bra $l    brx.idx.uni %r, list    with "list: .branchtargets $a, $b;" before it    call.uni name, (args)    ret
 //
