@@ -42,24 +42,14 @@ func (x *transform) run(k *code, load func(col *spmd.Value) *spmd.Value) {
 	w := int64(k.Target.Lanes)
 	x.buf = k.Scratch(spmd.F32, roundUp(x.n, 64)+64)
 	length := int64(1) << x.t.K
-	masks := map[int64]*spmd.Value{}
-	for s := int64(1); s < min(w, length); s *= 2 {
-		masks[s] = k.Shl(k.And(k.Lane(), k.I32(int32(s))), 31-log2(s)) // the sign bit of each pair's upper lane
-	}
+	masks := x.masks(k, length)
 	batches(k.Builder, 0, roundUp(x.n, w), w, func(at *spmd.Value, offs []int64) {
 		vs := make([]*spmd.Value, len(offs))
 		for i, off := range offs {
 			vs[i] = load(k.Add(at, k.I(off)))
 		}
 		for i, off := range offs {
-			v, col := vs[i], k.Add(at, k.I(off))
-			if x.signs != nil && !x.back {
-				v = x.flip(k, v, col)
-			}
-			for s := int64(1); s < min(w, length); s *= 2 {
-				v = k.Add(k.Swap(v, s), k.Bitcast(k.Xor(k.Bitcast(v), masks[s])))
-			}
-			k.StoreV(x.buf, col, 0, v)
+			x.first(k, k.Add(at, k.I(off)), vs[i], masks)
 		}
 	})
 	for s := w; s < length; s *= 2 {
@@ -74,6 +64,26 @@ func (x *transform) run(k *code, load func(col *spmd.Value) *spmd.Value) {
 			return nil
 		})
 	}
+}
+
+// masks are the signs that the stages within a vector turn: those of each pair's upper lane.
+func (x *transform) masks(k *code, length int64) map[int64]*spmd.Value {
+	masks := map[int64]*spmd.Value{}
+	for s := int64(1); s < min(int64(k.Target.Lanes), length); s *= 2 {
+		masks[s] = k.Shl(k.And(k.Lane(), k.I32(int32(s))), 31-log2(s))
+	}
+	return masks
+}
+
+// first does what happens within a vector of columns, from col on.
+func (x *transform) first(k *code, col, v *spmd.Value, masks map[int64]*spmd.Value) {
+	if x.signs != nil && !x.back {
+		v = x.flip(k, v, col)
+	}
+	for s := int64(1); masks[s] != nil; s *= 2 {
+		v = k.Add(k.Swap(v, s), k.Bitcast(k.Xor(k.Bitcast(v), masks[s])))
+	}
+	k.StoreV(x.buf, col, 0, v)
 }
 
 // flip gives the columns from col on their signs.
@@ -122,34 +132,36 @@ func (x *transform) stage(k *code, from *spmd.Value, n, s int64) {
 // mix multiplies by the dense matrix: element i of the slow axis becomes the signed sum of the elements in row i, from left to right.
 func (x *transform) mix(k *code, dense []int8, order, length int64, from *spmd.Value) {
 	w := int64(k.Target.Lanes)
-	column := func(at *spmd.Value, put func(off int64, v *spmd.Value)) {
-		in := make([]*spmd.Value, order)
-		for j := range in {
-			in[j] = k.LoadV(x.buf, at, int64(j)*length)
-		}
-		for i := range order {
-			row := dense[i*order : (i+1)*order]
-			sum := in[0]
-			if row[0] < 0 {
-				sum = k.Neg(sum)
-			}
-			for j := range order - 1 {
-				if row[j+1] < 0 {
-					sum = k.Sub(sum, in[j+1])
-				} else {
-					sum = k.Add(sum, in[j+1])
-				}
-			}
-			put(i*length, sum)
-		}
-	}
 	whole := length / w * w
 	k.For(from, k.Add(from, k.I(whole)), w, nil, func(at *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		column(at, func(off int64, v *spmd.Value) { k.StoreV(x.buf, at, off, v) })
+		x.mixColumn(k, dense, order, length, at, func(off int64, v *spmd.Value) { k.StoreV(x.buf, at, off, v) })
 		return nil
 	})
 	if whole < length {
 		at := k.Add(from, k.I(whole))
-		column(at, func(off int64, v *spmd.Value) { k.StoreVN(x.buf, at, off, k.I(length-whole), v) })
+		x.mixColumn(k, dense, order, length, at, func(off int64, v *spmd.Value) { k.StoreVN(x.buf, at, off, k.I(length-whole), v) })
+	}
+}
+
+// mixColumn does W neighbouring columns of the slow axis.
+func (x *transform) mixColumn(k *code, dense []int8, order, length int64, at *spmd.Value, put func(off int64, v *spmd.Value)) {
+	in := make([]*spmd.Value, order)
+	for j := range in {
+		in[j] = k.LoadV(x.buf, at, int64(j)*length)
+	}
+	for i := range order {
+		row := dense[i*order : (i+1)*order]
+		sum := in[0]
+		if row[0] < 0 {
+			sum = k.Neg(sum)
+		}
+		for j := range order - 1 {
+			if row[j+1] < 0 {
+				sum = k.Sub(sum, in[j+1])
+			} else {
+				sum = k.Add(sum, in[j+1])
+			}
+		}
+		put(i*length, sum)
 	}
 }

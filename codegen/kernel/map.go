@@ -26,6 +26,8 @@ type rowMap struct {
 	scalars   []*ir.Value // numbers of a row that follow from its scale
 	weight    *external
 	bias      *external
+	shared    bool        // a team does a row; see map_shared.go
+	buf       *spmd.Value // of the row, in the kernel being built
 }
 
 func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
@@ -55,7 +57,11 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 		m.cols = elements(m.scale.Args[0])
 	}
 	t.cols = m.cols
-	fmt.Fprintf(&t.shape, "map %d:", m.cols)
+	if m.shared = p.members > 1 && m.scale == nil; m.shared {
+		fmt.Fprintf(&t.shape, "map %d shared:", m.cols)
+	} else {
+		fmt.Fprintf(&t.shape, "map %d:", m.cols)
+	}
 	if err := m.declare(p, t, outs); err != nil {
 		return nil, err
 	}
@@ -63,6 +69,9 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 	t.grid = spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: mapBlock}
 	if perRow(outs[0]) == ir.Outs {
 		t.grid.By = spmd.ByOutBlocks
+	}
+	if m.shared {
+		t.shared, t.grid.Block = true, 1
 	}
 	t.build = func(k *code) { m.build(k) }
 	return t, nil
@@ -199,6 +208,10 @@ func (m *rowMap) declareGather(p *planner, t *task) error {
 
 func (m *rowMap) build(k *code) {
 	lo, hi := k.span(k.t.grid)
+	if m.shared {
+		m.buildShared(k, lo)
+		return
+	}
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		m.row(k, row, m.source(k, row))
 		return nil
@@ -341,6 +354,10 @@ func (m *rowMap) columns(k *code, row *spmd.Value, s segment, fetch func(*spmd.V
 			k.putAll(p, vs)
 		}
 	}
+	if m.shared {
+		k.shareColumns(lo, n, some)
+		return
+	}
 	whole := n / step * step
 	batches(k.Builder, lo, lo+whole, step, func(col *spmd.Value, offs []int64) { some(col, offs, nil) })
 	if n > whole {
@@ -361,6 +378,9 @@ func (m *rowMap) point(k *code, row, col *spmd.Value, off int64, fetch func(*spm
 
 // normalise folds one group of columns of a row, in sixteen lanes (element i to lane i mod 16, in order), and gives what makes normed columns of it.
 func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, fetch func(*spmd.Value, int64) *spmd.Value) func(p *point) *spmd.Value {
+	if m.shared {
+		return m.normaliseShared(k, row, lo, n, fetch)
+	}
 	size := k.F(float32(n))
 	var mean *spmd.Value
 	if m.norm.Code == ir.OpLayerNorm {
@@ -376,28 +396,40 @@ func (m *rowMap) normalise(k *code, row *spmd.Value, lo, n int64, fetch func(*sp
 		}
 		return k.FMA(x, x, acc)
 	})
-	r := k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
-	return func(p *point) *spmd.Value {
-		x := k.eval(p, m.norm.Args[0])
-		if mean != nil {
-			x = k.Sub(x, mean)
-		}
-		x = k.Mul(x, r)
-		switch {
-		case m.weight != nil && m.bias != nil:
-			return k.FMA(x, k.LoadV(m.weight.ptr, p.col, p.off), k.LoadV(m.bias.ptr, p.col, p.off))
-		case m.weight != nil:
-			return k.Mul(x, k.LoadV(m.weight.ptr, p.col, p.off))
-		case m.bias != nil:
-			return k.Add(x, k.LoadV(m.bias.ptr, p.col, p.off))
-		}
-		return x
+	r := m.normScale(k, squares, size)
+	return func(p *point) *spmd.Value { return m.normed(k, p, mean, r) }
+}
+
+// normScale is what a norm multiplies by.
+func (m *rowMap) normScale(k *code, squares, size *spmd.Value) *spmd.Value {
+	return k.Div(k.F(1), k.Sqrt(k.Add(k.Div(squares, size), k.F(float32(m.norm.Attrs.Eps)))))
+}
+
+// normed is the norm's result at a point.
+func (m *rowMap) normed(k *code, p *point, mean, r *spmd.Value) *spmd.Value {
+	x := k.eval(p, m.norm.Args[0])
+	if mean != nil {
+		x = k.Sub(x, mean)
 	}
+	x = k.Mul(x, r)
+	switch {
+	case m.weight != nil && m.bias != nil:
+		return k.FMA(x, k.LoadV(m.weight.ptr, p.col, p.off), k.LoadV(m.bias.ptr, p.col, p.off))
+	case m.weight != nil:
+		return k.Mul(x, k.LoadV(m.weight.ptr, p.col, p.off))
+	case m.bias != nil:
+		return k.Add(x, k.LoadV(m.bias.ptr, p.col, p.off))
+	}
+	return x
 }
 
 // transform takes a row through a butterfly.
 func (m *rowMap) transform(k *code, row *spmd.Value, fetch func(*spmd.Value, int64) *spmd.Value) func(p *point) *spmd.Value {
-	m.butterfly.run(k, func(col *spmd.Value) *spmd.Value {
+	run := m.butterfly.run
+	if m.shared {
+		run = m.butterfly.runShared
+	}
+	run(k, func(col *spmd.Value) *spmd.Value {
 		p := m.point(k, row, col, 0, fetch)
 		k.putAll(p, m.first)
 		return k.eval(p, m.norm.Args[0])
