@@ -21,6 +21,7 @@ type matrix struct {
 	stride      int64     // from row to row, in elements of x
 	units       int64     // packed elements along K
 	padded      int64     // the same in whole runs: how far a panel is from the next, in rows of it
+	coarse      bool      // there is little of it beside other work: fewer sizes of row blocks, where these make much code
 }
 
 // operands are those of a linear op; bias and scales may be nil.
@@ -147,6 +148,8 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 func (m *matrix) rowSizes(t spmd.Target) []int64 {
 	wide := t.Registers >= 32
 	switch {
+	case m.coarse && roomy(t):
+		return []int64{8, 1}
 	case m.w.form == plain && m.w.run > 1:
 		return []int64{8, 4, 2, 1}
 	case m.w.form == nibbles && m.w.run > 1:

@@ -86,6 +86,7 @@ func (r *recurrence) declare(p *planner, t *task) error {
 		if err != nil {
 			return err
 		}
+		m.coarse = true
 		r.proj = m
 	} else {
 		r.dt = rows{t.read(s.DT), scale{number: 1}}
@@ -217,8 +218,11 @@ func (r *recurrence) buildPanel(k *code) {
 // stateAhead is how many sequences ahead of the recurrence states are asked for. One row of one sequence takes less time than memory does.
 const stateAhead = 2
 
-// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them.
+// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them. Roomy targets load it early instead.
 func (r *recurrence) fetch(k *code, s, rows *spmd.Value) {
+	if roomy(k.Target) {
+		return
+	}
 	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
 	at := k.inSlot(r.past, slot, rows)
 	for line := int64(0); line < r.states*r.panel; line += 64 / r.past.elem.Bytes() {

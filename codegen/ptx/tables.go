@@ -49,7 +49,7 @@ func (m *module) tables() string {
 			}
 			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block, from, streamed.bytes, int64(m.p.Kernels[l.Kernel].Members), l.Grid.Least, most(l.Grid)}, about})
 			if len(l.Args) > 0 {
-				args = append(args, row{l.Args, about})
+				args = append(args, row{l.Args, fmt.Sprintf("launch %d", len(launches)-1)})
 			}
 			n += len(l.Args)
 		}
