@@ -33,13 +33,17 @@ const (
 // enoughTiles is how many tiles should be there before they are made larger: about as many as a GPU has multiprocessors.
 const enoughTiles = 96
 
-// stagedColumns is how many columns a tile of many rows has: the more, the fewer bytes are moved for a product.
+// stagedColumns is how many columns a tile of many rows has: the more, the fewer bytes are moved for a product. A layer that is narrower has no use for
+// them all, and one with few tiles should rather have more tiles.
 func (p *planner) stagedColumns(n int64) int64 {
-	cols := int64(mostColumns)
-	for cols > panelWide && (cols/2 >= n || (n+cols-1)/cols*((p.maxRows+p.members*memberRows-1)/(p.members*memberRows)) < enoughTiles && cols > 2*panelWide) {
-		cols /= 2
+	rows := p.members * memberRows
+	for cols := int64(mostColumns); ; cols /= 2 {
+		tiles := (n + cols - 1) / cols * ((p.maxRows + rows - 1) / rows)
+		narrow, scarce := n <= cols/2, tiles < enoughTiles && cols > 2*panelWide
+		if cols == panelWide || !narrow && !scarce {
+			return cols
+		}
 	}
-	return cols
 }
 
 // stage multiplies a block of rows by some panels.

@@ -79,6 +79,8 @@ func (m *product) name(what string, i int, typ string) string {
 	switch {
 	case h.shared:
 		return what + ".shared." + typ
+	case what == "ld" && h == (home{space: spmd.Weights}): // streamed, as in loadName
+		return "ld.global.nc.L1::no_allocate." + typ
 	case what == "ld" && !h.scratch && h.space.Constant():
 		return "ld.global.nc." + typ
 	}
