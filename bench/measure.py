@@ -80,6 +80,8 @@ NEAREST = {"scheme": "w4a8-nearest", "extends": "quamba2-w4a8", "weights": {"*":
 def levels_for(codes):
     flags = cpu_flags()
     levels = ["x86-64-v3"]
+    if codes and "avx_vnni" in flags:
+        levels.append("x86-64-v3+avxvnni")
     if codes and "avx512_vnni" in flags and has_avx512(flags):
         levels.append("x86-64-v4+vnni")
     elif not codes and has_avx512(flags):
@@ -222,10 +224,10 @@ def prefill_bound(doc, model, level, codes=False):
     """Tokens per second at the cores' peak: two operations a weight of the layers; for Mamba-1 one exp and eight operations a channel and state."""
     weights, exps, layers = SHAPES[model]
     p = doc["peak"]
-    flops = p["f32_fma_ymm_gflops"] if level == "x86-64-v3" else p.get("f32_fma_zmm_gflops", p["f32_fma_ymm_gflops"])
-    products = flops
+    wide = level.startswith("x86-64-v4")
+    products = flops = p["f32_fma_zmm_gflops" if wide else "f32_fma_ymm_gflops"]
     if codes:
-        products = p["int8_maddubs_ymm_gops"] if level == "x86-64-v3" else p.get("int8_vnni_zmm_gops", p["int8_maddubs_ymm_gops"])
+        products = p["int8_vnni_zmm_gops" if wide else "int8_vnni_ymm_gops" if "vnni" in level else "int8_maddubs_ymm_gops"]
     seconds = layers * (2 * weights / products + exps / p["exp_ymm_gexp"] + exps * 8 / flops) / 1e9
     return min(doc["threads"], doc["cores"]) / seconds
 
