@@ -183,31 +183,6 @@ func (b *Builder) Linear(name string, x, w, bias *Value) *Value {
 	return b.Op(OpLinear, name, Attrs{}, x, w, bias)
 }
 
-// LinearGroups multiplies by codes [N, K], so many neighbours along K of which share a scale: scales is [N, K/group, rounded up].
-func (b *Builder) LinearGroups(name string, x, w, scales *Value, group int) *Value {
-	return b.Op(OpLinear, name, Attrs{GroupSize: group}, x, w, nil, scales)
-}
-
-// FMA is x*y + z with one rounding.
-func (b *Builder) FMA(name string, x, y, z *Value) *Value {
-	return b.Op(OpFMA, name, Attrs{}, x, y, z)
-}
-
-// Cast gives x another element type.
-func (b *Builder) Cast(name string, x *Value, to DType) *Value {
-	return b.Op(OpCast, name, Attrs{To: to}, x)
-}
-
-// Quantize rounds x times inv to codes of eight bits; inv 1 (or 0) multiplies by nothing.
-func (b *Builder) Quantize(name string, x *Value, inv float32) *Value {
-	return b.Op(OpQuantize, name, Attrs{Inv: inv}, x)
-}
-
-// Hadamard transforms the last axis, of blocks * m * 2^k elements; signs may be nil.
-func (b *Builder) Hadamard(name string, x, signs *Value, blocks, m, k int) *Value {
-	return b.Op(OpHadamard, name, Attrs{Blocks: blocks, M: m, K: k}, x, signs)
-}
-
 // RMSNorm normalizes in groups; w may be nil.
 func (b *Builder) RMSNorm(name string, x, w *Value, eps float64, groups int) *Value {
 	return b.Op(OpRMSNorm, name, Attrs{Eps: eps, Groups: groups}, x, w)

@@ -89,9 +89,6 @@ func (c *Config) Problems() *Problems { return c.problems }
 // Where names a key for a message: model/config.json: "ssm_cfg.d_state".
 func (c *Config) Where(key string) string { return c.file + ": " + quote(c.prefix+key) }
 
-// File is the path of the file.
-func (c *Config) File() string { return c.file }
-
 // Keys gives the keys of the object, sorted.
 func (c *Config) Keys() []string {
 	keys := make([]string, 0, len(c.members))

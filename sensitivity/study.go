@@ -3,8 +3,6 @@ package sensitivity
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/compare"
@@ -282,15 +280,4 @@ func (r *run) unrotated() error {
 	d := &calibrate.Data{Windows: r.Windows[:min(len(r.Windows), 8)]}
 	r.study.plain = quant.NewCalibration()
 	return calibrate.Run(r.ctx, t.Model, watch, d, r.study.plain, calibrate.Options{})
-}
-
-// sortedRoles lists the roles of a study's values, in the order of a layer.
-func (s *Study) sortedRoles() []string {
-	seen := map[string]int{}
-	for i, t := range s.Tensors {
-		if _, ok := seen[t.Role]; !ok && !t.Weight {
-			seen[t.Role] = i
-		}
-	}
-	return slices.SortedFunc(maps.Keys(seen), func(a, b string) int { return seen[a] - seen[b] })
 }

@@ -82,8 +82,6 @@ func (t typ) integer() bool  { return t.kind() == kindUnsigned || t.kind() == ki
 func (t typ) signed() bool   { return t.kind() == kindSigned }
 func (t typ) isFloat() bool  { return t.kind() == kindFloat }
 func (t typ) mask() uint64   { return ^uint64(0) >> (64 - t.bits()) }
-func (t typ) unsigned() typ  { return sized(kindUnsigned, t.bytes()) }
-func (t typ) plainBits() typ { return sized(kindBits, t.bytes()) }
 
 // sized is the type of a kind and a size.
 func sized(k kind, bytes int) typ {
