@@ -17,8 +17,7 @@ import (
 	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/compile"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
 )
@@ -41,16 +40,7 @@ func scheme(t *testing.T, name string) *quant.Scheme {
 
 func build(t *testing.T, model string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(filepath.Join("..", "golden", "testdata", model))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	m, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return familytest.Build(t, filepath.Join("..", "golden", "testdata", model))
 }
 
 func prepare(t *testing.T, model, schemeName string) *prepared {

@@ -1,20 +1,13 @@
 package ir
 
 import (
-	"flag"
 	"os"
 	"testing"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
-var update = flag.Bool("update", false, "write what the tests print into their golden files")
-
-// TestMain gives datadriven's flag -rewrite the name that all packages here use.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	os.Exit(m.Run())
 }

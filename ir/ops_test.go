@@ -3,13 +3,14 @@ package ir
 import (
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
 // opCase turns the short form of testdata/ops into a module: "weight", "state" and "next" lines as in the text form, "input" lines with
@@ -173,17 +174,5 @@ func TestTable(t *testing.T) {
 
 // TestOpsPage keeps docs/ops.md in step with the table.
 func TestOpsPage(t *testing.T) {
-	path := filepath.Join("..", "docs", "ops.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(OpsPage()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != OpsPage() {
-		t.Errorf("%s is not what the table says; run go test ./ir -update", path)
-	}
+	goldentest.File(t, filepath.Join("..", "docs", "ops.md"), OpsPage())
 }

@@ -9,23 +9,13 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 )
 
 // build makes the graph of one of the golden checkpoints.
 func build(t *testing.T, name string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(filepath.Join("..", "golden", "testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	m, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return familytest.Build(t, filepath.Join("..", "golden", "testdata", name))
 }
 
 // TestModels runs the pipeline on whole models. The runner's check evaluates between passes; here the ends are compared, in both

@@ -1,7 +1,6 @@
 package passes
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,17 +9,13 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/ssmc/ssmc/internal/goldentest"
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/quant"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected results in testdata, and docs/passes.md")
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		flag.Set("rewrite", "true")
-	}
+	goldentest.Parse()
 	os.Setenv("SSMC_CHECK", "1") // every run of the pipeline in these tests evaluates before and after each pass
 	os.Exit(m.Run())
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ssmc/ssmc/ir"
 	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 	"github.com/ssmc/ssmc/quant"
 )
 
@@ -122,16 +122,7 @@ func referenceModel(t *testing.T, layer string, n, rank, taps int) *ir.Module {
 	if err := loader.Write(filepath.Join(dir, "model.safetensors"), list, nil); err != nil {
 		t.Fatal(err)
 	}
-	c, err := loader.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	m, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return familytest.Build(t, dir)
 }
 
 // TestReferenceLayers quantizes the layers with the reference's scales and runs them: every code, constant and intermediate must be the

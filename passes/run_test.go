@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmc/ssmc/internal/goldentest"
 	"github.com/ssmc/ssmc/ir"
 )
 
@@ -96,20 +97,9 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
+// TestDocs keeps docs/passes.md in step with the tables.
 func TestDocs(t *testing.T) {
-	path := filepath.Join("..", "docs", "passes.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(Docs()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(got), Docs()); diff != "" {
-		t.Errorf("docs/passes.md is not what the tables say; go test ./passes -update writes it:\n%s", diff)
-	}
+	goldentest.File(t, filepath.Join("..", "docs", "passes.md"), Docs())
 }
 
 // number is a pass's place in the pipeline, and stage the file that its dump is written to.

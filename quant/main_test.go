@@ -1,7 +1,6 @@
 package quant
 
 import (
-	"flag"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -10,19 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmc/ssmc/internal/goldentest"
 	"github.com/ssmc/ssmc/loader"
 )
 
-var update = flag.Bool("update", false, "write what the tests print into their golden files")
-
-// TestMain gives datadriven's flag -rewrite the name that all packages here use.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	os.Exit(m.Run())
 }
 
@@ -50,8 +42,6 @@ func (r reference) tensor(name string) loader.Tensor {
 	}
 	return x
 }
-
-func (r reference) has(name string) bool { _, ok := r.file.Tensor(name); return ok }
 
 func (r reference) shape(name string) []int { r.t.Helper(); return r.tensor(name).Shape }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
 // show writes what a scheme resolves to in a layer: every role that is not f32 by default.
@@ -118,19 +120,7 @@ func TestSchemaNames(t *testing.T) {
 
 // TestSchemaCopy keeps docs/scheme.schema.json the copy of the schema that is used.
 func TestSchemaCopy(t *testing.T) {
-	path := filepath.Join("..", "docs", "scheme.schema.json")
-	if *update {
-		if err := os.WriteFile(path, SchemeSchema, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	copied, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(copied, SchemeSchema) {
-		t.Error("docs/scheme.schema.json is not quant/scheme.schema.json\n  fix: go test ./quant -run TestSchemaCopy -update")
-	}
+	goldentest.File(t, filepath.Join("..", "docs", "scheme.schema.json"), string(SchemeSchema))
 }
 
 // everything is a file with every kind of entry.

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,17 +9,12 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected output in testdata")
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	os.Exit(m.Run())
 }
 

@@ -2,7 +2,6 @@ package amd64
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/llir/llvm/ir"
 	"github.com/llir/llvm/ir/constant"
@@ -49,7 +48,7 @@ func (m *module) kernel(rank int, k *spmd.Kernel, varies map[*spmd.Instr]int) (f
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			f, err = nil, fmt.Errorf("%s: %v", describe(e.doing), r)
+			f, err = nil, fmt.Errorf("%s: %v", e.doing.Describe(), r)
 		}
 	}()
 	e.code = *m.detached(levels[rank].target.Name+"."+k.Name, types.Void, kernelParams()...)
@@ -105,14 +104,6 @@ func levelAttributes(rank int) []ir.FuncAttribute {
 	}
 }
 
-// describe names an instruction in an error.
-func describe(in *spmd.Instr) string {
-	if in == nil {
-		return "parameters"
-	}
-	return strings.TrimSpace(in.String())
-}
-
 // region emits the instructions of a region, one after another.
 func (e *kernel) region(r *spmd.Region) {
 	for _, in := range r.Body {
@@ -155,7 +146,7 @@ func (e *kernel) loop(in *spmd.Instr) {
 	lo, hi, r := e.arg(in, 0), e.arg(in, 1), in.Regions[0]
 	before := e.at
 	pre, head, exit := e.block(), e.block(), (*ir.Block)(nil)
-	checked := !certain(in)
+	checked := !in.Certain()
 	e.at = pre
 	e.jump(head)
 	phis := []*ir.InstPhi{e.phi(lo, pre)}
@@ -194,13 +185,6 @@ func (e *kernel) loop(in *spmd.Instr) {
 		}
 		e.define(res, x)
 	}
-}
-
-// certain says that a loop runs at least once.
-func certain(in *spmd.Instr) bool {
-	lo, ok1 := in.Args[0].Const()
-	hi, ok2 := in.Args[1].Const()
-	return ok1 && ok2 && lo < hi
 }
 
 // choose emits a uniform branch.

@@ -8,8 +8,6 @@ import (
 	"github.com/llir/llvm/ir/constant"
 	"github.com/llir/llvm/ir/enum"
 	"github.com/llir/llvm/ir/types"
-
-	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
 // tables are the program as constants: which launches a phase has, and what each needs.
@@ -52,11 +50,7 @@ func (m *module) tables() tables {
 	for _, ph := range m.facts.Phases {
 		phases = append(phases, []int64{ph.MinRows, ph.MinChosen, int64(len(launches))})
 		for _, l := range ph.Launches {
-			block := int64(1)
-			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
-				block = l.Grid.Block
-			}
-			launches = append(launches, []int64{int64(l.Kernel), int64(len(args)), l.Grid.Panels, int64(l.Grid.By), block})
+			launches = append(launches, []int64{int64(l.Kernel), int64(len(args)), l.Grid.Panels, int64(l.Grid.By), l.Grid.RowsPerTile()})
 			args = append(args, l.Args...)
 		}
 	}

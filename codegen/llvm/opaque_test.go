@@ -2,7 +2,6 @@ package llvm
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -11,17 +10,12 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected outputs in testdata")
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	os.Exit(m.Run())
 }
 

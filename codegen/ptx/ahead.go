@@ -27,7 +27,7 @@ func (m *module) findStream(kernel int) stream {
 	k := m.p.Kernels[kernel]
 	f := newForms(m.p.Program, kernel)
 	best := stream{}
-	walk(k.Body, func(in *spmd.Instr) {
+	k.Body.Walk(func(in *spmd.Instr) {
 		s := stream{}
 		switch in.Op {
 		case spmd.OpOffset:

@@ -3,7 +3,6 @@ package ptx
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -42,7 +41,7 @@ func (m *module) kernel(number int) (text string, err error) {
 		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
-			text, err = "", fmt.Errorf("%s: %v", describe(e.doing), r)
+			text, err = "", fmt.Errorf("%s: %v", e.doing.Describe(), r)
 		}
 	}()
 	e.meets = m.meetings(number)
@@ -71,7 +70,7 @@ const kernelParams = "(.reg .b64 %ctx, .reg .b64 %args, .reg .b32 %lo, .reg .b32
 // entry is what is done once, before the first tile.
 func (e *kernel) entry() {
 	uses := map[spmd.Op]bool{}
-	walk(e.k.Body, func(in *spmd.Instr) {
+	e.k.Body.Walk(func(in *spmd.Instr) {
 		uses[in.Op] = true
 		if at, ok := e.m.p.Varies[in]; ok {
 			e.varied[in] = e.to(float, "ld.global.nc.f32", field("%args", int64(8*at)))
@@ -115,14 +114,6 @@ func (e *kernel) meet() {
 		return
 	}
 	e.op("bar.warp.sync 0xffffffff")
-}
-
-// describe names an instruction in an error.
-func describe(in *spmd.Instr) string {
-	if in == nil {
-		return "parameters"
-	}
-	return strings.TrimSpace(in.String())
 }
 
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
@@ -287,7 +278,7 @@ func (e *kernel) loop(in *spmd.Instr) {
 		return e.to(truth, "setp."+name+"."+signed(kind), i, bound)
 	}
 	head, end := e.label("loop"), e.label("end")
-	if !certain(in) {
+	if !in.Certain() {
 		e.op("@%s bra.uni %s", compare("ge"), end)
 	}
 	e.at(head)
@@ -305,13 +296,6 @@ func (e *kernel) loop(in *spmd.Instr) {
 	for i, res := range in.Results {
 		e.define(res, to[i+1])
 	}
-}
-
-// certain says that a loop runs at least once.
-func certain(in *spmd.Instr) bool {
-	lo, ok1 := in.Args[0].Const()
-	hi, ok2 := in.Args[1].Const()
-	return ok1 && ok2 && lo < hi
 }
 
 // choose emits a uniform branch.

@@ -14,8 +14,7 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 	"github.com/ssmc/ssmc/passes"
 )
 
@@ -30,15 +29,7 @@ func graph(t *testing.T, name string) *ir.Module {
 
 func graphIn(t *testing.T, dir string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	g, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := familytest.Build(t, dir)
 	if _, err := passes.Run(g, passes.Options{}); err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func (o *order) region(r *spmd.Region, p pending) pending {
 
 // loop prefers to meet before the loop where anything inside crosses what came before it.
 func (o *order) loop(in *spmd.Instr, p pending) pending {
-	walk(in.Regions[0], func(inner *spmd.Instr) {
+	in.Regions[0].Walk(func(inner *spmd.Instr) {
 		if o.crossing(inner, p) && !o.meets[in] {
 			o.meets[in], o.grown = true, true
 		}
@@ -172,7 +172,7 @@ func (o *order) defines(r *spmd.Region) []string {
 		}
 	}
 	add(r.Params)
-	walk(r, func(in *spmd.Instr) {
+	r.Walk(func(in *spmd.Instr) {
 		add(in.Results)
 		for _, inner := range in.Regions {
 			add(inner.Params)

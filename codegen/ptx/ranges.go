@@ -48,22 +48,12 @@ func newRanges(p *spmd.Program, kernel int) *ranges {
 			}
 		}
 	}
-	walk(k.Body, func(in *spmd.Instr) {
+	k.Body.Walk(func(in *spmd.Instr) {
 		if in.Op == spmd.OpFor {
 			r.loops[in.Regions[0]] = in
 		}
 	})
 	return r
-}
-
-// walk visits every instruction of a region and of those inside.
-func walk(r *spmd.Region, visit func(*spmd.Instr)) {
-	for _, in := range r.Body {
-		visit(in)
-		for _, inner := range in.Regions {
-			walk(inner, visit)
-		}
-	}
 }
 
 // of is the interval of a uniform i64.

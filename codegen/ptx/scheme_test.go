@@ -8,8 +8,7 @@ import (
 
 	kernels "github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
 )
@@ -65,28 +64,13 @@ func quantizedIn(t *testing.T, dir, scheme string, count bool) *ir.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := build(t, dir)
+	ready := familytest.Build(t, dir)
 	if _, err := passes.Run(ready, passes.Options{Scheme: s}); err != nil {
 		t.Fatal(err)
 	}
 	scales := calibrate(t, ready, s)
-	g := build(t, dir)
+	g := familytest.Build(t, dir)
 	if _, err := passes.Run(g, passes.Options{Scheme: s, Scales: scales, CountSaturation: count}); err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-// build is the graph of a checkpoint, which stays open until the test ends.
-func build(t *testing.T, dir string) *ir.Module {
-	t.Helper()
-	c, err := loader.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	g, err := family.Build(c)
-	if err != nil {
 		t.Fatal(err)
 	}
 	return g

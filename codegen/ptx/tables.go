@@ -37,17 +37,13 @@ func (m *module) tables() string {
 	for i, ph := range m.p.Phases {
 		phases = append(phases, row{[]int64{ph.MinRows, ph.MinChosen, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
 		for _, l := range ph.Launches {
-			block := int64(1)
-			if l.Grid.By == spmd.ByRowBlocks || l.Grid.By == spmd.ByOutBlocks {
-				block = l.Grid.Block
-			}
 			about := fmt.Sprintf("%d %s", len(launches), l.Note)
 			var from int64
 			streamed := m.streams[l.Kernel]
 			if streamed.bytes > 0 {
 				from = l.Args[streamed.param]
 			}
-			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), block, from, streamed.bytes, int64(m.p.Kernels[l.Kernel].Members), l.Grid.Least, most(l.Grid)}, about})
+			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), l.Grid.RowsPerTile(), from, streamed.bytes, int64(m.p.Kernels[l.Kernel].Members), l.Grid.Least, most(l.Grid)}, about})
 			if len(l.Args) > 0 {
 				args = append(args, row{l.Args, fmt.Sprintf("launch %d", len(launches)-1)})
 			}

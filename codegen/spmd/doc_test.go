@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
 const (
@@ -34,15 +36,7 @@ func TestDoc(t *testing.T) {
 	if err != nil {
 		t.Errorf("%s: the example: %v", docFile, err)
 	}
-	if want == string(text) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s does not say what op.go says; go test ./codegen/spmd -update", docFile)
-	}
-	if err := os.WriteFile(docFile, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.File(t, docFile, want)
 }
 
 func docTables() string {

@@ -1,19 +1,13 @@
 package spmd
 
 import (
-	"flag"
 	"os"
 	"testing"
+
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected texts and docs/kernel-language.md")
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	os.Exit(m.Run())
 }

@@ -122,16 +122,6 @@ func cloneTables(p *Program) *Program {
 	return &out
 }
 
-// Walk calls visit for every instruction of the region and of those inside, in order.
-func (r *Region) Walk(visit func(*Instr)) {
-	for _, in := range r.Body {
-		visit(in)
-		for _, inner := range in.Regions {
-			inner.Walk(visit)
-		}
-	}
-}
-
 // floatConstants lists the float constants of a kernel, in order.
 func floatConstants(k *Kernel) (list []*Instr) {
 	k.Body.Walk(func(in *Instr) {

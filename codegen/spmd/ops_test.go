@@ -47,23 +47,15 @@ func TestOpTable(t *testing.T) {
 // TestOpsRun: each op is run by one of the kernels in this package's tests.
 func TestOpsRun(t *testing.T) {
 	run := map[Op]bool{}
-	var walk func(r *Region)
-	walk = func(r *Region) {
-		for _, in := range r.Body {
-			run[in.Op] = true
-			for _, inner := range in.Regions {
-				walk(inner)
-			}
-		}
-	}
+	note := func(in *Instr) { run[in.Op] = true }
 	for _, p := range testPrograms(t, 8) {
-		walk(p.Kernels[0].Body)
+		p.Kernels[0].Body.Walk(note)
 	}
 	for _, c := range laneOps {
-		walk(c.kernel(t, 8, true).Body)
+		c.kernel(t, 8, true).Body.Walk(note)
 	}
 	for _, c := range uniformOps {
-		walk(c.kernel(t).Body)
+		c.kernel(t).Body.Walk(note)
 	}
 	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap, OpLoadRun, OpCopyAsync, OpCopyGroup, OpCopyWait,
 		OpMMAI8, OpMMABF16, OpPackBF16} { // TestGather, TestReduce, TestSwap, TestLoadRun, TestAsyncFaults; Fragments and Async of spmdtest, which the backends run

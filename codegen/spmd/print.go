@@ -21,6 +21,14 @@ func (in *Instr) String() string {
 	return w.String()
 }
 
+// Describe names an instruction in an error; nil stands for what lies before the first.
+func (in *Instr) Describe() string {
+	if in == nil {
+		return "parameters"
+	}
+	return strings.TrimSpace(in.String())
+}
+
 // String is the value's name in the text.
 func (v *Value) String() string {
 	if v == nil {

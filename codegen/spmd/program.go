@@ -53,6 +53,14 @@ type Grid struct {
 	Most   int64 // 0: any number
 }
 
+// RowsPerTile is the divisor of the count that a grid goes by: the rows in a block, or 1 where there are no blocks.
+func (g Grid) RowsPerTile() int64 {
+	if g.By == ByRowBlocks || g.By == ByOutBlocks {
+		return g.Block
+	}
+	return 1
+}
+
 // Blocks is n for a step of these sizes, 0 if the grid is not for them.
 func (g Grid) Blocks(rows, seqs, outs int64) int64 {
 	count, n := rows, int64(1)

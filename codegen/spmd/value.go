@@ -94,11 +94,28 @@ type Strides struct{ C, A, B, Run int64 }
 // run is Run, at least 1.
 func (s Strides) run() int64 { return max(1, s.Run) }
 
+// Certain says of a loop that it runs at least once.
+func (in *Instr) Certain() bool {
+	lo, ok1 := in.Args[0].Const()
+	hi, ok2 := in.Args[1].Const()
+	return ok1 && ok2 && lo < hi
+}
+
 // Region is a block of instructions with parameters, ended by the values that it yields.
 type Region struct {
 	Params []*Value // for: loop variable, then carried values
 	Body   []*Instr
 	Yield  []*Value
+}
+
+// Walk calls visit for every instruction of the region and of those inside, in order.
+func (r *Region) Walk(visit func(*Instr)) {
+	for _, in := range r.Body {
+		visit(in)
+		for _, inner := range in.Regions {
+			inner.Walk(visit)
+		}
+	}
 }
 
 // Space is where a kernel's parameter points.

@@ -9,8 +9,7 @@ import (
 
 	"github.com/ssmc/ssmc/golden"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 )
 
 const testdata = "../../golden/testdata"
@@ -21,16 +20,7 @@ const trainedTolerance = 2e-4
 // build opens and builds a model; the checkpoint stays open for the test.
 func build(t *testing.T, name string) *ir.Module {
 	t.Helper()
-	c, err := loader.Open(filepath.Join(testdata, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	m, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return familytest.Build(t, filepath.Join(testdata, name))
 }
 
 func evaluator[F ir.Float](t *testing.T, m *ir.Module) *ir.Evaluator[F] {

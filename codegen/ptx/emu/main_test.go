@@ -11,20 +11,14 @@ import (
 	"testing"
 
 	"github.com/ssmc/ssmc/codegen/ptx"
+	"github.com/ssmc/ssmc/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
 
 // opcodes are those that some test has parsed.
 var opcodes = map[string]bool{}
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if *update {
-		if err := flag.Set("rewrite", "true"); err != nil {
-			panic(err)
-		}
-	}
+	goldentest.Parse()
 	code := m.Run()
 	if all := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == ""; all && code == 0 {
 		for op := range isa {

@@ -14,8 +14,7 @@ import (
 	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/ptx/emu"
 	"github.com/ssmc/ssmc/codegen/spmd"
-	"github.com/ssmc/ssmc/loader"
-	"github.com/ssmc/ssmc/loader/family"
+	"github.com/ssmc/ssmc/loader/family/familytest"
 	"github.com/ssmc/ssmc/passes"
 )
 
@@ -153,14 +152,7 @@ func (b *both) compare(t testing.TB, what string, want, got []byte) {
 
 func plan(t testing.TB, dir, target, weights string) (*spmd.Program, []byte) {
 	t.Helper()
-	c, err := loader.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := family.Build(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := familytest.Build(t, dir)
 	if _, err := passes.Run(g, passes.Options{}); err != nil {
 		t.Fatal(err)
 	}
