@@ -58,14 +58,7 @@ extern "C" {
 #define {{.P}}_OUT_OF_RANGE (-3) /* rows, seqs, outs, worker or workers */
 #define {{.P}}_NULL (-4)        /* a pointer that is needed */
 
-/* How one token is chosen. */
-struct {{.Entry.Prefix}}_sampling {
-	float temperature; /* what logits are divided by; 0: the largest one is chosen */
-	int32_t top_k;     /* only the k largest; 0: all */
-	float top_p;       /* only the most probable that together have this probability; 0 or 1: all */
-	float u;           /* a random number, from 0 to below 1 */
-};
-
+` + samplingText + `
 struct {{.Entry.Prefix}}_ctx {
 	{{.P}}_ALIGN64 uint32_t abi;  /* {{.P}}_ABI */
 	int32_t level;                /* {{.Entry.Prefix}}_level(), or the index of a lower level that the CPU has */
@@ -108,6 +101,16 @@ _Static_assert(sizeof(struct {{.Entry.Prefix}}_ctx) == 384, "the ABI's layout");
 
 #endif
 `))
+
+// samplingText is in both.
+const samplingText = `/* How one token is chosen. */
+struct {{.Entry.Prefix}}_sampling {
+	float temperature; /* what logits are divided by; 0: the largest one is chosen */
+	int32_t top_k;     /* only the k largest; 0: all */
+	float top_p;       /* only the most probable that together have this probability; 0 or 1: all */
+	float u;           /* a random number, from 0 to below 1 */
+};
+`
 
 // Header gives the text of model.h for a manifest.
 func Header(m *Manifest) ([]byte, error) {

@@ -44,14 +44,7 @@ var gpuHeaderText = template.Must(template.New("header").Parse(`/*
 #define {{.P}}_OUT_OF_RANGE (-3) /* rows, seqs, outs or workers */
 #define {{.P}}_NULL (-4)         /* a pointer that is needed */
 
-/* How one token is chosen. */
-struct {{.Entry.Prefix}}_sampling {
-	float temperature; /* what logits are divided by; 0: the largest one is chosen */
-	int32_t top_k;     /* only the k largest; 0: all */
-	float top_p;       /* only the most probable that together have this probability; 0 or 1: all */
-	float u;           /* a random number, from 0 to below 1 */
-};
-
+` + samplingText + `
 /* All pointers are the device's, 256-byte aligned. */
 struct {{.Entry.Prefix}}_ctx {
 	uint32_t abi;          /* {{.P}}_ABI */

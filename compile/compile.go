@@ -71,13 +71,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Prefix == "" {
 		o.Prefix = "model"
 	}
-	if o.Weights == "" {
-		o.Weights = "as-is"
-	}
 	if !artifact.ValidPrefix(o.Prefix) {
 		return nil, fmt.Errorf("prefix %.80q is not the beginning of a C identifier in small letters", o.Prefix)
 	}
-	c := &compiler{Options: o, ctx: ctx, result: &Result{}}
+	c, err := open(ctx, o)
+	if err != nil {
+		return &Result{}, err
+	}
+	defer c.checkpoint.Close()
 	return c.result, c.run()
 }
 
@@ -97,22 +98,31 @@ type compiler struct {
 	result     *Result
 }
 
+// open reads a checkpoint and builds its graph.
+func open(ctx context.Context, o Options) (*compiler, error) {
+	if o.Weights == "" {
+		o.Weights = "as-is"
+	}
+	c := &compiler{Options: o, ctx: ctx, result: &Result{}}
+	c.stage("reading "+c.Model, 0, 0)
+	var err error
+	if c.checkpoint, err = loader.Open(c.Model); err != nil {
+		return nil, err
+	}
+	if c.result.Graph, err = family.Build(c.checkpoint); err != nil {
+		c.checkpoint.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 func (c *compiler) stage(name string, done, total int64) {
 	if c.Progress != nil {
 		c.Progress(name, done, total)
 	}
 }
 
-func (c *compiler) run() error {
-	c.stage("reading "+c.Model, 0, 0)
-	var err error
-	if c.checkpoint, err = loader.Open(c.Model); err != nil {
-		return err
-	}
-	defer c.checkpoint.Close()
-	if c.result.Graph, err = family.Build(c.checkpoint); err != nil {
-		return err
-	}
+func (c *compiler) run() (err error) {
 	if c.Scheme != "" {
 		defer c.closeFloat()
 		if err := c.quantize(); err != nil {

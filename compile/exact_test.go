@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/runtime"
 )
 
@@ -38,18 +37,7 @@ func TestExact(t *testing.T) {
 			}
 			o := Options{Model: filepath.Join("../golden/testdata", tc.model), Scheme: scheme, MaxRows: 128, Out: filepath.Join(t.TempDir(), "out")}
 			o.Source, o.Samples, o.Length = idsFile(t, randomIDs(1, 64, 256)), 2, 32
-			s, err := Scale(context.Background(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			m, err := s.Build()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := passes.Run(m, passes.Options{Scheme: s.Scheme, Scales: s.Scales}); err != nil {
-				t.Fatal(err)
-			}
+			m := quantizedGraph(t, o)
 			r, err := Run(context.Background(), o)
 			if err != nil {
 				t.Fatal(err)

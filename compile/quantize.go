@@ -16,7 +16,6 @@ import (
 	"github.com/ssmc/ssmc/artifact"
 	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
 	"github.com/ssmc/ssmc/loader/family"
 	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
@@ -35,19 +34,11 @@ type Calibration struct {
 
 // Calibrate runs only the calibration for a scheme, and gives it. Options.Calibration.Source is a text or token ids.
 func Calibrate(ctx context.Context, o Options) (*quant.Calibration, error) {
-	c := &compiler{Options: o, ctx: ctx, result: &Result{}}
-	if c.Weights == "" {
-		c.Weights = "as-is"
-	}
-	var err error
-	c.stage("reading "+c.Model, 0, 0)
-	if c.checkpoint, err = loader.Open(c.Model); err != nil {
+	c, err := open(ctx, o)
+	if err != nil {
 		return nil, err
 	}
 	defer c.checkpoint.Close()
-	if c.result.Graph, err = family.Build(c.checkpoint); err != nil {
-		return nil, err
-	}
 	s, err := quant.LoadScheme(c.Scheme)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,24 @@ func idsFile(t *testing.T, ids []int32) string {
 	return path
 }
 
+// quantizedGraph is the graph that a compile makes kernels of. Its checkpoint stays open until the test ends.
+func quantizedGraph(t *testing.T, o Options) *ir.Module {
+	t.Helper()
+	s, err := Scale(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	m, err := s.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := passes.Run(m, passes.Options{Scheme: s.Scheme, Scales: s.Scales, CountSaturation: o.CountSaturation}); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestCountSaturation calibrates on few tokens, so that others saturate, and wants the evaluator's counts of machine code with any number of threads.
 func TestCountSaturation(t *testing.T) {
 	for _, tc := range []struct {
@@ -54,18 +72,7 @@ func TestCountSaturation(t *testing.T) {
 		t.Run(tc.model+" "+tc.scheme, func(t *testing.T) {
 			o := Options{Model: filepath.Join("../golden/testdata", tc.model), Scheme: tc.scheme, CountSaturation: true, Target: "native", MaxRows: 128}
 			o.Source, o.Samples, o.Length = idsFile(t, randomIDs(1, 16, 256)), 2, 8
-			s, err := Scale(context.Background(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			m, err := s.Build()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := passes.Run(m, passes.Options{Scheme: s.Scheme, Scales: s.Scales, CountSaturation: true}); err != nil {
-				t.Fatal(err)
-			}
+			m := quantizedGraph(t, o)
 			in := ir.Inputs[float32]{SeqStart: []int{0}, Outs: []int32{0, 2}}
 			for i, n := range tc.rows {
 				in.IDs = append(in.IDs, randomIDs(uint32(7+i), n, m.Vocab)...)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/ssmc/ssmc/calibrate"
 	"github.com/ssmc/ssmc/ir"
-	"github.com/ssmc/ssmc/loader"
 	"github.com/ssmc/ssmc/loader/family"
 	"github.com/ssmc/ssmc/passes"
 	"github.com/ssmc/ssmc/quant"
@@ -24,20 +23,12 @@ type Scaled struct {
 
 // Scale reads a checkpoint and makes the scales of a scheme, as Run does.
 func Scale(ctx context.Context, o Options) (*Scaled, error) {
-	c := &compiler{Options: o, ctx: ctx, result: &Result{}}
-	if c.Weights == "" {
-		c.Weights = "as-is"
-	}
-	var err error
-	c.stage("reading "+c.Model, 0, 0)
-	if c.checkpoint, err = loader.Open(c.Model); err != nil {
+	c, err := open(ctx, o)
+	if err != nil {
 		return nil, err
 	}
 	s := &Scaled{c: c, Dir: c.checkpoint.Dir}
-	if c.result.Graph, err = family.Build(c.checkpoint); err == nil {
-		err = c.quantize()
-	}
-	if err != nil {
+	if err := c.quantize(); err != nil {
 		s.Close()
 		return nil, err
 	}

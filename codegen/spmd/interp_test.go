@@ -1,6 +1,8 @@
 package spmd
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -34,7 +36,7 @@ func TestSaxpy(t *testing.T) {
 			putFloats(m.Memory[Work][64:], y)
 			step(t, m, p, oneSequence(n))
 			for i := range x {
-				y[i] = bigFMA(2.5, x[i], y[i])
+				y[i] = f32test.FMA(2.5, x[i], y[i])
 			}
 			if d := cmp.Diff(y, floats(m.Memory[Work][64:], n+1)); d != "" {
 				t.Errorf("lanes %d, n %d: %s", lanes, n, d)
@@ -88,7 +90,7 @@ func TestMatmul(t *testing.T) {
 		for n := range 32 {
 			acc := float32(0)
 			for i := range k {
-				acc = bigFMA(x[m*k+i], fromF16(binary.LittleEndian.Uint16(w[2*(32*i+n):])), acc)
+				acc = f32test.FMA(x[m*k+i], fromF16(binary.LittleEndian.Uint16(w[2*(32*i+n):])), acc)
 			}
 			want = append(want, acc)
 		}

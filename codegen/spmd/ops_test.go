@@ -1,6 +1,8 @@
 package spmd
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"fmt"
 	"math"
 	"strings"
@@ -108,7 +110,7 @@ var laneOps = append([]laneOp{
 	floatOp("sub", 2, func(x, y, _ float32) float32 { return x - y }),
 	floatOp("mul", 2, func(x, y, _ float32) float32 { return x * y }),
 	floatOp("div", 2, func(x, y, _ float32) float32 { return x / y }),
-	floatOp("fma", 3, bigFMA),
+	floatOp("fma", 3, f32test.FMA),
 	floatOp("sqrt", 1, func(x, _, _ float32) float32 { return float32(math.Sqrt(float64(x))) }),
 	{"min", F32, F32, 2, func(x, y, _ uint32) uint32 {
 		if f32(x) < f32(y) {
@@ -225,7 +227,7 @@ func TestLaneOps(t *testing.T) {
 		edges := edgeInts
 		if c.from == F32 {
 			edges = nil
-			for _, x := range edgeFloats {
+			for _, x := range f32test.Edges {
 				edges = append(edges, b32(x))
 			}
 		}
@@ -253,7 +255,7 @@ func (c laneOp) check(t *testing.T, k *Kernel, width int, edges []uint32) {
 		step(t, m, p, oneSequence(1))
 		for i := range operandStride {
 			got, want := le.Uint32(m.Memory[Work][4*(3*operandStride+i):]), c.want(in[0][i], in[1][i], in[2][i])
-			if got != want && !(c.skipBit && sameFloat(f32(got), f32(want))) {
+			if got != want && !(c.skipBit && f32test.Same(f32(got), f32(want))) {
 				t.Fatalf("%s of %v, width %d: %#x %#x %#x gives %#x, want %#x", c.text, c.from, width, in[0][i], in[1][i], in[2][i], got, want)
 			}
 		}

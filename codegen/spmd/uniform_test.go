@@ -1,6 +1,8 @@
 package spmd
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"fmt"
 	"math"
 	"strings"
@@ -120,7 +122,7 @@ func checkMask(t *testing.T, lanes int, e Elem, n int) {
 		if l < live {
 			want = widen(e, w[(int(end)+l)*size:])
 		}
-		if got != want && !sameFloat(f32(got), f32(want)) {
+		if got != want && !f32test.Same(f32(got), f32(want)) {
 			t.Errorf("%d lanes of %v below %d: lane %d is %#x, want %#x", lanes, e, n, l, got, want)
 		}
 	}

@@ -1,6 +1,8 @@
 package f32
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -30,7 +32,7 @@ func TestActivations(t *testing.T) {
 				}
 			}
 		}
-		for _, x := range edgeFloats {
+		for _, x := range f32test.Edges {
 			if y := z.fn(x); y != y && x == x && !math.IsInf(float64(x), 0) && math.Abs(float64(x)) < 1e12 {
 				t.Errorf("%s(%v) is not a number", z.name, x)
 			}
@@ -53,7 +55,7 @@ func TestChain(t *testing.T) {
 		draw := func() float32 {
 			switch r.IntN(8) {
 			case 0:
-				return edgeFloats[r.IntN(len(edgeFloats))]
+				return f32test.Edges[r.IntN(len(f32test.Edges))]
 			case 1:
 				return float32(r.IntN(9)-4) * float32(math.Ldexp(1, r.IntN(30)-15))
 			}
@@ -69,14 +71,14 @@ func TestChain(t *testing.T) {
 			}
 		}
 		for j := range y {
-			if got := Chain(z[j], x, y[j]); !sameFloat(got, want[j]) {
+			if got := Chain(z[j], x, y[j]); !f32test.Same(got, want[j]) {
 				t.Fatalf("chain of %d: %x, want %x", n, got, want[j])
 			}
 		}
 		got := z
 		Chain4(&got, x, y[0], y[1], y[2], y[3])
 		for j := range got {
-			if !sameFloat(got[j], want[j]) {
+			if !f32test.Same(got[j], want[j]) {
 				t.Fatalf("chain %d of 4, of %d: %x, want %x", j, n, got[j], want[j])
 			}
 		}

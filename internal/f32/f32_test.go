@@ -1,37 +1,18 @@
 package f32
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"math"
-	"math/big"
 	"math/rand/v2"
 	"testing"
 )
 
-// bigFMA rounds the exact x*y + z, which has at most 700 bits, once.
-func bigFMA(x, y, z float32) float32 {
-	s := float64(x)*float64(y) + float64(z)
-	if s == 0 || math.IsNaN(s) || math.IsInf(s, 0) {
-		return float32(s) // a sum of doubles is 0 only if it is exactly 0, and then has the right sign
-	}
-	exact := func(v float32) *big.Float { return new(big.Float).SetPrec(700).SetFloat64(float64(v)) }
-	p := new(big.Float).SetPrec(700).Mul(exact(x), exact(y))
-	r, _ := p.Add(p, exact(z)).Float32()
-	return r
-}
-
-func sameFloat(x, y float32) bool {
-	return x != x && y != y || math.Float32bits(x) == math.Float32bits(y)
-}
-
-var edgeFloats = []float32{0, float32(math.Copysign(0, -1)), 1, -1, 0.5, 1.5, 2.5, -2.5, 3, 1e-3, 1 << 23, 1<<24 - 1, 1 << 24, 2147483520, 2147483648, -2147483648, 3e9, 0.49999997,
-	math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-126, -0x1p-126, 0x1.fffffcp-127, 0x1p-64, 0x1p64, 0x1.fffffep63, 0x1.000002p0,
-	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 65504, 65520, 65519.996, 0x1p-24, 0x1p-25, 0x1.8p-24, 6.1e-5}
-
 func TestFMAEdges(t *testing.T) {
-	for _, x := range edgeFloats {
-		for _, y := range edgeFloats {
-			for _, z := range edgeFloats {
-				if got, want := FMA(x, y, z), bigFMA(x, y, z); !sameFloat(got, want) {
+	for _, x := range f32test.Edges {
+		for _, y := range f32test.Edges {
+			for _, z := range f32test.Edges {
+				if got, want := FMA(x, y, z), f32test.FMA(x, y, z); !f32test.Same(got, want) {
 					t.Fatalf("fma(%x, %x, %x) = %x, exact %x", x, y, z, got, want)
 				}
 			}
@@ -69,11 +50,11 @@ func TestFMARandom(t *testing.T) {
 		case 5: // the product overflows, the sum need not
 			x, y, z = float32(math.Ldexp(1+r.Float64(), 63)), float32(math.Ldexp(1+r.Float64(), 64)), -math.MaxFloat32
 		}
-		got, want := FMA(x, y, z), bigFMA(x, y, z)
-		if !sameFloat(got, want) {
+		got, want := FMA(x, y, z), f32test.FMA(x, y, z)
+		if !f32test.Same(got, want) {
 			t.Fatalf("fma(%x, %x, %x) = %x, exact %x", x, y, z, got, want)
 		}
-		if naive := float32(float64(x)*float64(y) + float64(z)); !sameFloat(naive, want) {
+		if naive := float32(float64(x)*float64(y) + float64(z)); !f32test.Same(naive, want) {
 			ties++
 		}
 	}

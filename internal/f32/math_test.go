@@ -1,6 +1,8 @@
 package f32
 
 import (
+	"github.com/ssmc/ssmc/internal/f32/f32test"
+
 	"math"
 	"testing"
 )
@@ -52,7 +54,7 @@ func TestEnds(t *testing.T) {
 		{"max(NaN, -127)", Max(nan, -127), -127}, {"min(NaN, 127)", Min(nan, 127), 127}, {"round(2.5)", RoundHalfEven(2.5), 2}, {"sqrt(2)", Sqrt(2), math.Sqrt2},
 		{"neg(0)", 1 / Neg(0), -inf}, {"abs(-0)", 1 / Abs(Neg(0)), inf},
 	} {
-		if !sameFloat(c.got, c.want) {
+		if !f32test.Same(c.got, c.want) {
 			t.Errorf("%s = %v, want %v", c.name, c.got, c.want)
 		}
 	}
