@@ -23,12 +23,15 @@
 //
 // # Files
 //
+//	target.go              the GPUs that there is code for, and what a template has to know of them
 //	module.go, tables.go   what stands in a module, and the program as tables
+//	context.go             a module's facts
 //	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
 //	ahead.go               weights that are asked for before they are wanted
 //	kernel.go, ops.go, memory.go, vector.go, async.go, mma.go, mma_runs.go   a kernel's function
 //	ranges.go, linear.go   what is known of indices: their bounds, and how they are made up
 //	order.go               where the lanes of a warp must meet
+//	text.go                a function's body in the making: registers, labels, lines
 //	ptxas.go               the assembler, which checks what was printed
 //
 // # Instructions
