@@ -32,8 +32,9 @@ func sample() *Manifest {
 	}
 }
 
-func TestManifestComesBack(t *testing.T) {
-	m := sample()
+// comesBack writes a manifest and reads it.
+func comesBack(t *testing.T, m *Manifest) *Manifest {
+	t.Helper()
 	text, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +46,12 @@ func TestManifestComesBack(t *testing.T) {
 	if diff := cmp.Diff(m, back); diff != "" {
 		t.Errorf("(-written +read)\n%s", diff)
 	}
+	return back
+}
+
+func TestManifestComesBack(t *testing.T) {
+	m := sample()
+	back := comesBack(t, m)
 	if got := back.StepWeightBytes(); got != 64 {
 		t.Errorf("StepWeightBytes = %d, want 64: the phase that only long prompts run does not count", got)
 	}

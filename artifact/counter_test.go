@@ -4,25 +4,13 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestCounters(t *testing.T) {
 	m := sample()
 	m.Counters = []Counter{{Tensor: "layers.0.norm.out", Offset: 128, Lanes: 16, Panels: 2, By: CountRows, Block: 8, Columns: 10},
 		{Tensor: "head.in", Layer: -1, Offset: 1<<20 - 4*512, Lanes: 1, Panels: 1, By: CountOuts, Block: 1, Columns: 3, PerOut: true}}
-	text, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(m, back); diff != "" {
-		t.Error(diff)
-	}
+	comesBack(t, m)
 	work := make([]byte, m.Sizes.WorkBytes)
 	for i := range 2*2*16 + 1 { // 9 rows are two blocks; the number behind them is not theirs
 		binary.LittleEndian.PutUint32(work[128+4*i:], 3)

@@ -4,8 +4,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func quantized() *Manifest {
@@ -20,17 +18,7 @@ func quantized() *Manifest {
 
 func TestQuantizedManifest(t *testing.T) {
 	m := quantized()
-	text, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(m, back); diff != "" {
-		t.Error(diff)
-	}
+	comesBack(t, m)
 	for _, test := range []struct {
 		change func(q *Quantization)
 		want   string

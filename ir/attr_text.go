@@ -169,28 +169,18 @@ func intsText(list []int) string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
-func parseInts(s string) ([]int, error) {
-	parts, err := parseList(s)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]int, len(parts))
-	for i, p := range parts {
-		if out[i], err = parseInt(p); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
+func parseInts(s string) ([]int, error) { return parseEach(s, parseInt) }
 
-func parseShape(s string) ([]Dim, error) {
+func parseShape(s string) ([]Dim, error) { return parseEach(s, parseDim) }
+
+func parseEach[T any](s string, parse func(string) (T, error)) ([]T, error) {
 	parts, err := parseList(s)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Dim, len(parts))
+	out := make([]T, len(parts))
 	for i, p := range parts {
-		if out[i], err = parseDim(p); err != nil {
+		if out[i], err = parse(p); err != nil {
 			return nil, err
 		}
 	}

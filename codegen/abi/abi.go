@@ -2,10 +2,35 @@
 // (docs/ptx.md). What both have lies at the same offset in both. artifact/header.go says the same in C.
 package abi
 
-import "github.com/ssmc/ssmc/codegen/spmd"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ssmc/ssmc/codegen/spmd"
+)
 
 // Version is what a context must name, and a module's facts say. It changes with anything in this file.
 const Version = 2
+
+// CheckNames says what is wrong with the prefix of a model's symbols and with the checksum of its weights.
+func CheckNames(prefix, weightsSHA256 string) (errs []error) {
+	if !isIdentifier(prefix) {
+		errs = append(errs, fmt.Errorf("prefix %q is not an identifier of C\n  fix: use letters, digits and _", prefix))
+	}
+	if len(weightsSHA256) != 64 || strings.Trim(weightsSHA256, "0123456789abcdef") != "" {
+		errs = append(errs, fmt.Errorf("checksum of the weights %q is not 64 hexadecimal digits", weightsSHA256))
+	}
+	return errs
+}
+
+func isIdentifier(s string) bool {
+	for i, c := range []byte(s) {
+		if !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9') {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // Offsets of what both contexts have, in bytes.
 const (

@@ -10,6 +10,7 @@ import (
 	"github.com/llir/llvm/ir/metadata"
 	"github.com/llir/llvm/ir/types"
 
+	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
@@ -126,14 +127,8 @@ func (m *module) intrinsic(name string, ret types.Type, params ...types.Type) *i
 
 // check finds what cannot be emitted, all of it at once.
 func check(prefix, weightsSHA256 string, levels []Level) error {
-	var errs []error
+	errs := abi.CheckNames(prefix, weightsSHA256)
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !isIdentifier(prefix) {
-		bad("prefix %q is not an identifier of C\n  fix: use letters, digits and _", prefix)
-	}
-	if len(weightsSHA256) != 64 || strings.Trim(weightsSHA256, "0123456789abcdef") != "" {
-		bad("checksum of the weights %q is not 64 hexadecimal digits", weightsSHA256)
-	}
 	if len(levels) == 0 {
 		bad("no CPU level to emit code for")
 	}
@@ -193,12 +188,3 @@ func checkProgram(l Level, bad func(string, ...any)) {
 }
 
 func levelLanes(name string) int { return levels[rank(name)].target.Lanes }
-
-func isIdentifier(s string) bool {
-	for i, c := range []byte(s) {
-		if !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9') {
-			return false
-		}
-	}
-	return s != ""
-}

@@ -17,16 +17,7 @@ import (
 // TestSameBits runs the kernels in the interpreter and the graph in the float32 evaluator: logits and states must be equal to the bit. Mamba-2
 // is in it with sequences too short for a chunk, because a chunked scan rounds elsewhere.
 func TestSameBits(t *testing.T) {
-	for _, z := range []struct {
-		name, text string
-		sizes
-		rows []int
-	}{
-		{"one row", mamba, sizes{vocab: 1, d: 16, e: 32, n: 16, r: 1, taps: 4}, []int{1}},
-		{"odd", mamba, sizes{vocab: 37, d: 19, e: 37, n: 5, r: 3, taps: 3, bias: true}, []int{7, 1, 4}},
-		{"primes", mamba, sizes{vocab: 101, d: 13, e: 29, n: 17, r: 7, taps: 2}, []int{13, 5}},
-		{"fifteen", mamba, sizes{vocab: 15, d: 15, e: 15, n: 15, r: 15, taps: 4, bias: true}, []int{15, 16, 17}},
-		{"one channel", mamba, sizes{vocab: 3, d: 1, e: 1, n: 1, r: 1, taps: 2}, []int{2, 3}},
+	for _, z := range append(small(), []sample{
 		{"wide panels", mamba, sizes{vocab: 530, d: 24, e: 520, n: 3, r: 2, taps: 4}, []int{3, 60}},
 		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, ChunkRows - 1, 3}},
 		{"mamba2 groups", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 6, p: 7, groups: 2}, []int{5, 13}},
@@ -48,7 +39,7 @@ func TestSameBits(t *testing.T) {
 		{"row scales, groups", rows8, sizes{vocab: 21, e: 96, groups: 2, hb: 1, hm: 12, hk: 3}, []int{4}},
 		{"codes, twenty", mamba8, sizes{vocab: 5, d: 17, e: 160, n: 2, r: 9, taps: 4, hb: 1, hm: 20, hk: 3}, []int{2}},
 		{"codes, forty", mamba8, sizes{vocab: 5, d: 33, e: 640, n: 2, r: 40, taps: 4, hb: 1, hm: 40, hk: 4}, []int{2, 9}},
-	} {
+	}...) {
 		t.Run(z.name, func(t *testing.T) {
 			sameBits(t, module(t, z.replace(z.text)), targets, z.rows)
 			sameBits(t, module(t, z.replace(z.text)), wide, z.rows)

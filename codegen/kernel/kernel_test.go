@@ -135,18 +135,27 @@ func packed(t *testing.T, p *Plan) []byte {
 	return out
 }
 
-// TestAgainstEvaluator runs every template in the interpreter, at 8 and 16 lanes, against the graph in float64.
-func TestAgainstEvaluator(t *testing.T) {
-	for _, z := range []struct {
-		name, text string
-		sizes
-		rows []int
-	}{
+// sample is a model of some sizes, and how many rows the sequences of a step have.
+type sample struct {
+	name, text string
+	sizes
+	rows []int
+}
+
+// small has models of few channels, most of odd sizes.
+func small() []sample {
+	return []sample{
 		{"one row", mamba, sizes{vocab: 1, d: 16, e: 32, n: 16, r: 1, taps: 4}, []int{1}},
 		{"odd", mamba, sizes{vocab: 37, d: 19, e: 37, n: 5, r: 3, taps: 3, bias: true}, []int{7, 1, 4}},
 		{"primes", mamba, sizes{vocab: 101, d: 13, e: 29, n: 17, r: 7, taps: 2}, []int{13, 5}},
 		{"fifteen", mamba, sizes{vocab: 15, d: 15, e: 15, n: 15, r: 15, taps: 4, bias: true}, []int{15, 16, 17}},
 		{"one channel", mamba, sizes{vocab: 3, d: 1, e: 1, n: 1, r: 1, taps: 2}, []int{2, 3}},
+	}
+}
+
+// TestAgainstEvaluator runs every template in the interpreter, at 8 and 16 lanes, against the graph in float64.
+func TestAgainstEvaluator(t *testing.T) {
+	for _, z := range append(small(), []sample{
 		{"wide panels", mamba, sizes{vocab: 530, d: 24, e: 520, n: 3, r: 2, taps: 4}, []int{3, 110}},
 		{"many rows", mamba, sizes{vocab: 33, d: 17, e: 31, n: 4, r: 2, taps: 4}, []int{100, 1, 27}},
 		{"mamba2", mamba2, sizes{vocab: 50, d: 16, n: 16, taps: 4, heads: 4, p: 16, groups: 1}, []int{1, 40, 3}},
@@ -154,7 +163,7 @@ func TestAgainstEvaluator(t *testing.T) {
 		{"mamba2 half a vector", mamba2, sizes{vocab: 31, d: 24, n: 5, taps: 3, heads: 4, p: 24, groups: 2}, []int{5, 65}},
 		{"mamba2 odd", mamba2, sizes{vocab: 17, d: 11, n: 33, taps: 2, heads: 3, p: 19, groups: 3}, []int{31, 32, 65}},
 		{"mamba2 wide head", mamba2, sizes{vocab: 17, d: 11, n: 17, taps: 2, heads: 2, p: 64, groups: 1}, []int{37}},
-	} {
+	}...) {
 		t.Run(z.name, func(t *testing.T) {
 			againstEvaluator(t, module(t, z.replace(z.text)), targets, z.rows)
 			againstEvaluator(t, module(t, z.replace(z.text)), wide, z.rows)

@@ -43,14 +43,8 @@ func Emit(prefix, weightsSHA256 string, p *spmd.Program) ([]byte, error) {
 
 // newModule checks what Emit is given.
 func newModule(prefix, weightsSHA256 string, p *spmd.Program) (*module, error) {
-	var errs []error
+	errs := abi.CheckNames(prefix, weightsSHA256)
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !isIdentifier(prefix) {
-		bad("prefix %q is not an identifier of C\n  fix: use letters, digits and _", prefix)
-	}
-	if len(weightsSHA256) != 64 || strings.Trim(weightsSHA256, "0123456789abcdef") != "" {
-		bad("checksum of the weights %q is not 64 hexadecimal digits", weightsSHA256)
-	}
 	if p == nil {
 		bad("no program")
 		return nil, errors.Join(errs...)
@@ -94,15 +88,6 @@ func checkProgram(p *spmd.Program) (errs []error) {
 		}
 	}
 	return errs
-}
-
-func isIdentifier(s string) bool {
-	for i, c := range []byte(s) {
-		if !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9') {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // symbol is the name of a kernel's function.
