@@ -8,8 +8,8 @@ import (
 	"github.com/ssmc/ssmc/runtime/cuda"
 )
 
-// gpuAhead is how many launches are queued if nobody says otherwise: enough that the host's part, some 10 to 20 microseconds of a round trip, is little even beside steps of
-// 100, and few enough that what is thrown away behind a stop token, and the time until the first of them can be read, are little too.
+// gpuAhead is how many launches are queued if nobody says otherwise. It divides the host's part of a round trip, and bounds what is thrown away behind a stop token and how many tokens
+// come at once. No device has been asked yet whether another number is better.
 const gpuAhead = 8
 
 // queueFrame is what queued launches are given and what they leave, one piece of device memory and pinned memory of the same layout: everything goes there in one copy
