@@ -118,7 +118,8 @@ def lines_of(doc):
                      against(base[r["model"]]), f"{b['prefill_tokens_per_s']:.0f}", share, against(p.get("decode_tokens_per_s")),
                      f"{b['device_memory_bytes'] / 1e9:.2f}"])
     device = next((r["bench"]["device"] for r in doc["runs"] if "bench" in r), "nothing was measured")
-    out = [f"{device}, {doc['target']}; decode of one sequence, prefill of {doc['prompt']}; best of the repeats. 8-bit scales from {doc['calibration']}: for speed only.", ""]
+    ahead = next((r["bench"].get("steps_ahead", 1) for r in doc["runs"] if "bench" in r), 1)
+    out = [f"{device}, {doc['target']}; decode of one sequence, {ahead} steps queued at once, prefill of {doc['prompt']}; best of the repeats. 8-bit scales from {doc['calibration']}: for speed only.", ""]
     out += table(["model", "weights", "decode tok/s", "of the read bandwidth", "to bf16", "prefill tok/s", "of the tensor peak", "decode to PyTorch", "GB on the GPU"], rows)
     out.append("")
     for model, p in doc["peers"].items():

@@ -17,6 +17,7 @@ type BenchOptions struct {
 	Generate int // steps of decoding
 	Batch    int // sequences that are decoded together
 	Repeat   int // measurements, of which the best and the median count
+	Ahead    int // steps of decoding that are queued at once; 0: as Generation has it. With one, logits come back; with more, chosen tokens
 	Progress func(stage string, done, total int)
 }
 
@@ -30,6 +31,7 @@ type Bench struct {
 	Generate  int    `json:"generate"`
 	Batch     int    `json:"batch"`
 	Repeat    int    `json:"repeat"`
+	Ahead     int    `json:"steps_ahead"`       // that were queued at once in decoding
 	StepBytes int64  `json:"step_weight_bytes"` // weights that a step of decoding reads
 
 	DecodeRate    float64 `json:"decode_tokens_per_s"`
@@ -60,9 +62,13 @@ func (m *Model) Bench(ctx context.Context, o BenchOptions, load time.Duration) (
 	if o.Prompt < 1 || o.Generate < 1 || o.Batch < 1 || o.Repeat < 1 {
 		return nil, fmt.Errorf("a benchmark needs at least one token of prompt and of generation, one sequence and one run")
 	}
+	if err := checkAhead(o.Ahead); err != nil {
+		return nil, err
+	}
+	o.Ahead = min(m.stepsAhead(o.Ahead), o.Generate)
 	b := &Bench{
 		Model: fmt.Sprintf("%s, %.1f M parameters, weights %s", m.Manifest.Model.Family, float64(m.Manifest.Model.Parameters)/1e6, m.Manifest.Weights.Mode),
-		Level: m.Level, Threads: m.Threads, Device: m.Device, DeviceMem: m.engine.deviceBytes(), Prompt: o.Prompt, Generate: o.Generate, Batch: o.Batch, Repeat: o.Repeat,
+		Level: m.Level, Threads: m.Threads, Device: m.Device, DeviceMem: m.engine.deviceBytes(), Prompt: o.Prompt, Generate: o.Generate, Batch: o.Batch, Repeat: o.Repeat, Ahead: o.Ahead,
 		StepBytes: m.Manifest.StepWeightBytes(), LoadMillis: load.Seconds() * 1e3,
 	}
 	prefill, decode, err := m.rates(ctx, o)
@@ -121,13 +127,17 @@ func (m *Model) rates(ctx context.Context, o BenchOptions) (prefill, decode []fl
 		return nil, nil, err
 	}
 	defer run.free()
+	decoding := run.decode
+	if o.Ahead > 1 {
+		decoding = run.decodeAhead
+	}
 	for i := range o.Repeat + 1 {
 		o.progress("prefill and decoding", i, o.Repeat+1)
 		p, err := run.prefill(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		d, err := run.decode(ctx, o.Generate)
+		d, err := decoding(ctx, o.Generate)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -146,10 +156,12 @@ type benchRun struct {
 	slots  []*Slot
 	inputs []Input
 	random *rand.Rand
+	most   int    // steps that are queued at once
+	ahead  *ahead // nil: decoding goes a step at a time
 }
 
 func (m *Model) newBenchRun(o BenchOptions) (*benchRun, error) {
-	r := &benchRun{m: m, random: rand.New(rand.NewPCG(1, 2))}
+	r := &benchRun{m: m, random: rand.New(rand.NewPCG(1, 2)), most: o.Ahead}
 	for range o.Prompt {
 		r.prompt = append(r.prompt, r.token())
 	}
@@ -162,12 +174,22 @@ func (m *Model) newBenchRun(o BenchOptions) (*benchRun, error) {
 		r.slots = append(r.slots, slot)
 		r.inputs = append(r.inputs, Input{Slot: slot, IDs: []int32{0}, Outs: []int{0}})
 	}
+	if r.most > 1 {
+		var err error
+		if r.ahead, err = m.newAhead(r.slots, make([]Sampling, o.Batch)); err != nil {
+			r.free()
+			return nil, err
+		}
+	}
 	return r, nil
 }
 
 func (r *benchRun) token() int32 { return r.random.Int32N(int32(r.m.Manifest.Model.Vocab)) }
 
 func (r *benchRun) free() {
+	if r.ahead != nil {
+		r.ahead.free()
+	}
 	for _, s := range r.slots {
 		s.Free()
 	}
@@ -201,6 +223,23 @@ func (r *benchRun) decode(ctx context.Context, steps int) (time.Duration, error)
 		if err := r.m.Run(ctx, r.inputs, ignore); err != nil {
 			return 0, err
 		}
+	}
+	return time.Since(start), nil
+}
+
+// decodeAhead is decode as Generate does it: several steps are queued, with copies of the states, and the host looks at what they chose.
+func (r *benchRun) decodeAhead(ctx context.Context, steps int) (time.Duration, error) {
+	first := make([]int32, len(r.slots))
+	start := time.Now()
+	for steps > 0 {
+		for i := range first {
+			first[i] = r.token()
+		}
+		chosen, err := r.ahead.advance(ctx, first, min(r.most, steps))
+		if err != nil {
+			return 0, err
+		}
+		steps -= len(chosen)
 	}
 	return time.Since(start), nil
 }

@@ -132,6 +132,30 @@ func (c *cpuEngine) step(rows, seqs, outs int, choose bool) error {
 	return c.callStep()
 }
 
+// queue takes the steps one by one: to look at what they choose costs nothing here.
+func (c *cpuEngine) queue(q *queued) error {
+	l, n := c.lists(), len(q.to)
+	for i := range q.to {
+		if err := c.copySlot(q.to[i], q.from[i]); err != nil {
+			return err
+		}
+	}
+	l.fill(q)
+	for step := range q.steps {
+		if step > 0 {
+			copy(l.ids, q.chosen[(step-1)*n:step*n])
+		}
+		fillSampling(l.sampling, q.sampling[step*n:(step+1)*n])
+		if err := c.step(n, n, n, true); err != nil {
+			return err
+		}
+		copy(q.chosen[step*n:], l.chosen[:n])
+	}
+	return nil
+}
+
+func (c *cpuEngine) ahead() int { return 1 }
+
 func (c *cpuEngine) logits(out int) ([]float32, error) {
 	stride := int(c.manifest.Sizes.LogitsStride)
 	return c.areas.logits.floats()[out*stride : (out+1)*stride], nil

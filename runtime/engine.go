@@ -20,6 +20,10 @@ type engine interface {
 	step(rows, seqs, outs int, choose bool) error
 	// logits is a row of the last step's outputs. It holds until the next call.
 	logits(out int) ([]float32, error)
+	// queue runs steps that follow each other. What step and logits left is lost.
+	queue(q *queued) error
+	// ahead is how many steps are queued if nobody says otherwise. 1: nothing is gained by more.
+	ahead() int
 	// left is the work memory as the last step has left it.
 	left() ([]byte, error)
 

@@ -1,6 +1,6 @@
 package runtime
 
-import "github.com/ssmc/ssmc/runtime/cuda"
+import "context"
 
 // Flush makes Open place memory so that the first byte beyond an area faults.
 func Flush(o Options) Options {
@@ -8,56 +8,24 @@ func Flush(o Options) Options {
 	return o
 }
 
-// Queue is Alone on a GPU: launches that are all queued before one is waited for, each with a frame of its own.
+// Queue is Alone by one queue: all steps behind each other, and one look at what they chose.
 func (m *Model) Queue(slots []*Slot, first []int32, how []Sampling, steps int) ([][]int32, error) {
-	g, n := m.engine.(*gpuEngine), len(slots)
-	frames := make([]frame, steps)
-	err := g.c.Do(func() error {
-		for step := range frames {
-			f := &frames[step]
-			f.layout(m.Manifest.Sizes)
-			if err := g.reserveFrame(f); err != nil {
-				return err
-			}
-			for i, s := range slots {
-				f.seqStart[i], f.seqStart[i+1], f.seqSlot[i], f.outRow[i], f.ids[i] = int32(i), int32(i+1), int32(s.index), int32(i), first[i]
-				words := how[i].params(s.tokens + int64(step) + 1).Words()
-				copy(f.sampling[4*i:], words[:])
-			}
-			g.fill(f, n, n, n, true)
-			if step > 0 {
-				f.ctx.ids = frames[step-1].ctx.chosen
-			}
-			if err := g.push(f); err != nil {
-				return err
-			}
-		}
-		for i := range frames {
-			f := &frames[i]
-			if err := g.c.ToHost(f.host[f.chosenAt:f.logitsAt], f.device+cuda.CUdeviceptr(f.chosenAt)); err != nil {
-				return err
-			}
-		}
-		return g.c.Wait("the queue")
-	})
+	a, err := m.newAhead(slots, how)
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]int32, n)
-	for i, s := range slots {
-		s.tokens += int64(steps)
-		for _, f := range frames {
-			out[i] = append(out[i], f.chosen[i])
+	defer a.free()
+	chosen, err := a.advance(context.Background(), first, steps)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]int32, len(slots))
+	for _, step := range chosen {
+		for i, id := range step {
+			out[i] = append(out[i], id)
 		}
 	}
-	return out, g.c.Do(func() error {
-		for _, f := range frames {
-			if err := g.c.FreeHost(f.host); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return out, nil
 }
 
 // Alone takes steps of one token of each slot. Each is fed what the last one chose where that lies: between the steps only pointers move.

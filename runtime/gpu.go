@@ -14,7 +14,7 @@ import (
 )
 
 // gpuEngine is the engine of a module on a GPU: docs/ptx.md. Weights, work memory and the slots of all sequences lie in the device's memory; a step costs one copy to it, one
-// launch, and one copy back.
+// launch, and one copy back; several steps can be queued (gpu_queue.go).
 type gpuEngine struct {
 	manifest *artifact.Manifest
 	dir      string
@@ -27,6 +27,7 @@ type gpuEngine struct {
 	slots                                int // that states has room for
 
 	frame    frame
+	queues   queueFrame
 	outs     int // of the last step
 	fetched  int // the first of its rows that lies in the frame's pinned memory
 	tracing  bool
@@ -127,7 +128,7 @@ func (g *gpuEngine) reserve() error {
 		*x.to, err = g.alloc(x.what, x.n)
 		errs = append(errs, err)
 	}
-	errs = append(errs, g.reserveFrame(&g.frame))
+	errs = append(errs, g.reserveFrame(&g.frame), g.reserveQueue())
 	if err := errors.Join(errs...); err != nil {
 		if cuda.Is(err, cuda.ErrOutOfMemory) {
 			return g.memoryError(err)
@@ -200,7 +201,11 @@ func (g *gpuEngine) lists() *lists { return &g.frame.lists }
 func (g *gpuEngine) step(rows, seqs, outs int, choose bool) error {
 	return g.c.Do(func() error {
 		f := &g.frame
-		if err := g.enqueue(f, rows, seqs, outs, choose); err != nil {
+		g.fill(f, rows, seqs, outs, choose)
+		if err := g.c.ToDevice(f.device, f.host[:f.chosenAt]); err != nil {
+			return err
+		}
+		if err := g.kernel.Launch(uint64(f.device) + uint64(f.ctxAt)); err != nil {
 			return err
 		}
 		g.outs, g.fetched = outs, 0
@@ -222,36 +227,27 @@ func (g *gpuEngine) step(rows, seqs, outs int, choose bool) error {
 	})
 }
 
-// enqueue queues a launch on what the frame's lists say.
-func (g *gpuEngine) enqueue(f *frame, rows, seqs, outs int, choose bool) error {
-	g.fill(f, rows, seqs, outs, choose)
-	return g.push(f)
-}
-
 // fill writes a frame's context. It belongs to one launch.
 func (g *gpuEngine) fill(f *frame, rows, seqs, outs int, choose bool) {
 	at := func(off int64) uint64 { return uint64(f.device) + uint64(off) }
-	*f.ctx = gpuContext{
-		abi: artifact.ABIVersion, result: notRun, weights: uint64(g.weights), work: uint64(g.work), team: uint64(g.team), state: uint64(g.states),
-		ids: at(0), seqStart: at(f.seqStartAt), seqSlot: at(f.seqSlotAt), outRow: at(f.outRowAt), logits: at(f.logitsAt),
-		rows: int64(rows), seqs: int64(seqs), outs: int64(outs), workers: uint32(g.teamsAll),
-		sampling: at(f.samplingAt), odds: at(f.logitsAt), // who has a token chosen wants no logits
-	}
+	c := g.context(rows, seqs, outs)
+	c.ids, c.seqStart, c.seqSlot, c.outRow, c.logits = at(0), at(f.seqStartAt), at(f.seqSlotAt), at(f.outRowAt), at(f.logitsAt)
+	c.sampling, c.odds = at(f.samplingAt), c.logits // who has a token chosen wants no logits
 	if choose {
-		f.ctx.chosen = at(f.chosenAt)
+		c.chosen = at(f.chosenAt)
 	}
 	if g.tracing {
-		f.ctx.trace = uint64(g.stamped)
+		c.trace = uint64(g.stamped)
 	}
+	*f.ctx = c
 }
 
-// push queues the copy of a frame and its launch. Launches run in the order in which they are queued, so several may be on their way, each with a frame of its own, whose
-// pinned memory must stay as it is until its launch has begun; a context's ids may be memory of the device that an earlier launch writes.
-func (g *gpuEngine) push(f *frame) error {
-	if err := g.c.ToDevice(f.device, f.host[:f.chosenAt]); err != nil {
-		return err
+// context is what all launches are given alike.
+func (g *gpuEngine) context(rows, seqs, outs int) gpuContext {
+	return gpuContext{
+		abi: artifact.ABIVersion, result: notRun, weights: uint64(g.weights), work: uint64(g.work), team: uint64(g.team), state: uint64(g.states),
+		rows: int64(rows), seqs: int64(seqs), outs: int64(outs), workers: uint32(g.teamsAll),
 	}
-	return g.kernel.Launch(uint64(f.device) + uint64(f.ctxAt))
 }
 
 // logits fetches rows that did not come with the step, as many at once as there is pinned memory for.
@@ -316,7 +312,7 @@ func (g *gpuEngine) close() error {
 		if err := g.c.Wait("ending"); err != nil {
 			return err
 		}
-		errs := []error{g.module.Unload(), g.c.FreeHost(g.frame.host)}
+		errs := []error{g.module.Unload(), g.c.FreeHost(g.frame.host), g.c.FreeHost(g.queues.host)}
 		for i := range g.halves {
 			errs = append(errs, g.halves[i].free(g.c))
 		}

@@ -208,6 +208,11 @@ func TestGPUStatesNeedMemory(t *testing.T) {
 		t.Errorf("the fifth sequence: %v", err)
 	}
 	feed(t, m, first, ids[2:], 2)
+	// Nor is there a slot to look ahead in: a generation goes step by step.
+	n := waits(d)
+	if _, err := m.Generate(context.Background(), first, ids[:1], runtime.Generation{Tokens: 3}, func(int32) error { return nil }); err != nil || *n != 3 {
+		t.Errorf("a generation: error %v, %d waits", err, *n)
+	}
 }
 
 // broken opens a model on a driver that fails as soon as break is called, and gives the error of the step after that.
@@ -242,6 +247,26 @@ func TestGPUHangs(t *testing.T) {
 	}
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("it took %v", d)
+	}
+}
+
+// Each of queued steps may take the limit. The slot has the state before them.
+func TestGPUQueueHangs(t *testing.T) {
+	d := emulator.New()
+	m, err := runtime.Open(gpuArtefact(t, "mamba-tiny", "sm_80"), runtime.Options{Driver: d, StepLimit: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := newSlot(t, m)
+	_, err = m.Generate(context.Background(), slot, []int32{1, 2}, runtime.Generation{Tokens: 4}, func(int32) error {
+		d.EventQuery = func(cuda.CUevent) cuda.Result { return cuda.ErrNotReady }
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "3 queued steps of 1 sequences has not ended after 60ms") || slot.Tokens() != 2 {
+		t.Errorf("%d tokens, error %v", slot.Tokens(), err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -305,13 +330,16 @@ func TestGPUFault(t *testing.T) {
 
 // A kernel that has not run leaves no result, and one that refuses its context says why.
 func TestGPUStepRefused(t *testing.T) {
-	m, _, err := broken(t, runtime.Options{}, func(d *cuda.Driver) {
+	m, slot, err := broken(t, runtime.Options{}, func(d *cuda.Driver) {
 		d.LaunchCooperativeKernel = func(cuda.CUfunction, uint32, uint32, uint32, uint32, uint32, uint32, uint32, cuda.CUstream, *unsafe.Pointer) cuda.Result {
 			return cuda.Success
 		}
 	})
 	if err == nil || !strings.Contains(err.Error(), "the kernel left no result") {
 		t.Errorf("error %v", err)
+	}
+	if _, err := m.Queue([]*runtime.Slot{slot}, []int32{1}, make([]runtime.Sampling, 1), 2); err == nil || !strings.Contains(err.Error(), "2 queued steps of 1 sequences: number 0 failed: the kernel left no result") {
+		t.Errorf("queued: error %v", err)
 	}
 	if err := m.Close(); err != nil {
 		t.Error(err)

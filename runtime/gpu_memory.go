@@ -56,8 +56,11 @@ func (g *gpuEngine) checkMemory() error {
 // need is what a model takes with its first slots.
 func (g *gpuEngine) need() int64 {
 	s := g.manifest.Sizes
-	return g.manifest.Weights.Bytes + firstSlots*s.SlotBytes + s.WorkBytes + s.TeamBytes*g.teamsAll + g.frame.bytes
+	return g.manifest.Weights.Bytes + firstSlots*s.SlotBytes + s.WorkBytes + s.TeamBytes*g.teamsAll + g.inputBytes()
 }
+
+// inputBytes is what launches are given, and logits.
+func (g *gpuEngine) inputBytes() int64 { return g.frame.bytes + mostQueueBytes(g.manifest.Sizes) }
 
 // memoryError says what is needed, and what there is.
 func (g *gpuEngine) memoryError(cause error) error {
@@ -67,7 +70,7 @@ func (g *gpuEngine) memoryError(cause error) error {
 		return err
 	}
 	text := fmt.Sprintf("%s has %d bytes of memory free, and the model needs %d: weights %d, states of %d sequences %d, work %d, inputs and logits %d",
-		g.c.Info, free+g.deviceBytes(), g.need(), g.manifest.Weights.Bytes, firstSlots, firstSlots*s.SlotBytes, s.WorkBytes+s.TeamBytes*g.teamsAll, g.frame.bytes)
+		g.c.Info, free+g.deviceBytes(), g.need(), g.manifest.Weights.Bytes, firstSlots, firstSlots*s.SlotBytes, s.WorkBytes+s.TeamBytes*g.teamsAll, g.inputBytes())
 	const fix = "\n  fix: end what else uses the GPU (nvidia-smi lists it), use another (--device), or compile with a smaller --scheme or --max-rows"
 	if cause != nil {
 		return fmt.Errorf("%s (%w)%s", text, cause, fix)

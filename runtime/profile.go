@@ -20,6 +20,7 @@ type Profile struct {
 
 // Profile records one prefill and a few steps of decoding, phase by phase.
 func (m *Model) Profile(ctx context.Context, o BenchOptions) (*Profile, error) {
+	o.Ahead = 1 // each step has time stamps
 	r, err := m.newBenchRun(o)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 
+	"github.com/ssmc/ssmc/internal/sample"
 	"github.com/ssmc/ssmc/loader"
 )
 
@@ -137,39 +138,40 @@ func (m *Model) Evaluate(ctx context.Context, prompts [][]int32, tokens int) (*O
 
 // continueGreedily continues all prompts in step, in forks of the slots, so that these stay as they were after the prompts.
 func (m *Model) continueGreedily(ctx context.Context, o *Outputs, vocab, tokens int) error {
-	inputs := make([]Input, len(o.Slots))
-	o.Generated = make([][]int32, len(o.Slots))
+	var forks []*Slot
 	defer func() {
-		for _, in := range inputs {
-			if in.Slot != nil {
-				in.Slot.Free()
-			}
+		for _, s := range forks {
+			s.Free()
 		}
 	}()
+	o.Generated = make([][]int32, len(o.Slots))
+	ids := make([]int32, len(o.Slots))
 	for i, s := range o.Slots {
 		fork, err := s.Fork()
 		if err != nil {
 			return err
 		}
-		inputs[i] = Input{Slot: fork, IDs: []int32{0}, Outs: []int{0}}
-		last, err := Greedy(o.Logits[i][len(o.Logits[i])-vocab:])
-		if err != nil {
+		forks = append(forks, fork)
+		if ids[i], err = Greedy(o.Logits[i][len(o.Logits[i])-vocab:]); err != nil {
 			return err
 		}
-		o.Generated[i] = append(o.Generated[i], last)
+		o.Generated[i] = append(o.Generated[i], ids[i])
 	}
-	for range tokens - 1 {
-		for i := range inputs {
-			inputs[i].IDs[0] = o.Generated[i][len(o.Generated[i])-1]
-		}
-		err := m.Run(ctx, inputs, func(input, _ int, logits []float32) error {
-			id, err := Greedy(logits)
-			o.Generated[input] = append(o.Generated[input], id)
-			return err
-		})
+	a, most := m.inPlace(forks, make([]Sampling, len(forks))), m.stepsAhead(0)
+	for left := tokens - 1; left > 0; {
+		chosen, err := a.advance(ctx, ids, min(most, left))
 		if err != nil {
 			return err
 		}
+		for _, ids = range chosen {
+			for i, id := range ids {
+				if id == sample.None {
+					return fmt.Errorf("sequence %d: %w", i, ErrNotFinite)
+				}
+				o.Generated[i] = append(o.Generated[i], id)
+			}
+		}
+		left -= len(chosen)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type benched struct {
 func benchCommand() *command {
 	c := &command{
 		about: `Measures decoding, prefill, memory, and in the same process what the machine could do: its read bandwidth (the best of many windows of 1 GiB, vector loads) and its
-multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth (128-bit loads through 24 times its cache), and its tensor cores' peak from a table. decode_tokens_per_s and prefill_tokens_per_s are the best of the repeats; the medians stand beside them.`,
+multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth (128-bit loads through 24 times its cache), and its tensor cores' peak from a table; its decoding is queued as in run, --ahead steps at once. decode_tokens_per_s and prefill_tokens_per_s are the best of the repeats; the medians stand beside them.`,
 		examples: []string{
 			"ssmc bench out --threads 2",
 			"ssmc bench out --batch 16 --prompt 32 --json",
@@ -33,6 +33,7 @@ multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth
 	g.IntVar(&o.Generate, "generate", 32, "`steps` of decoding")
 	g.IntVar(&o.Batch, "batch", 1, "`sequences` that are decoded together; decode_tokens_per_s counts all of them")
 	g.IntVar(&o.Repeat, "repeat", 5, "`runs`")
+	g.IntVar(&o.Ahead, "ahead", 0, aheadUsage+". With 1 each step brings its logits, with more only the chosen tokens")
 	look := c.flags("looking inside")
 	profile := look.Bool("profile", false, "print where the time goes, phase by phase")
 	trace := look.String("trace", "", "write the steps to a `file` for chrome://tracing or Perfetto")
@@ -45,6 +46,9 @@ multiply-adds from registers, with as many threads. Of a GPU: its read bandwidth
 		}
 		if o.Prompt < 1 || o.Generate < 1 || o.Batch < 1 || o.Repeat < 1 || o.Batch > 1<<16 {
 			return usagef("--prompt, --generate, --batch and --repeat are 1 or more, --batch at most 65536")
+		}
+		if err := checkAhead(o.Ahead); err != nil {
+			return err
 		}
 		o.Progress = func(stage string, done, total int) { t.stage(stage, int64(done), int64(total)) }
 		b, err := bench(ctx, t, args[0], o, options, *profile, *trace)
@@ -89,6 +93,14 @@ func bench(ctx context.Context, t *terminal, dir string, o runtime.BenchOptions,
 	return b, err
 }
 
+func (b *benched) decoding() string {
+	text := fmt.Sprintf("%.1f tokens/s (median %.1f), %d at a time", b.DecodeRate, b.DecodeMedian, b.Batch)
+	if b.Ahead > 1 {
+		text += fmt.Sprintf(", %d steps queued at once", b.Ahead)
+	}
+	return text
+}
+
 func (b *benched) arithmetic() string {
 	if b.MachinePeak == 0 {
 		return fmt.Sprintf("%.1f GFLOP/s; the peak of this GPU is not known", b.PrefillGflops)
@@ -100,7 +112,7 @@ func (b *benched) print(t *terminal) error {
 	rows := [][]string{
 		{"model", b.Model},
 		{"machine", b.machine},
-		{"decode", fmt.Sprintf("%.1f tokens/s (median %.1f), %d at a time", b.DecodeRate, b.DecodeMedian, b.Batch)},
+		{"decode", b.decoding()},
 		{"bandwidth", fmt.Sprintf("%.1f GB/s of weights, %.0f %% of the %.1f GB/s that this machine reads", b.Bandwidth, 100*b.BandwidthShare, b.MachineBandwidth)},
 		{"prefill", fmt.Sprintf("%.1f tokens/s (median %.1f), prompt of %d", b.PrefillRate, b.PrefillMedian, b.Prompt)},
 		{"arithmetic", b.arithmetic()},

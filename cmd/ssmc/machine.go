@@ -31,6 +31,17 @@ func machineFlags(c *command, o *machineOptions) {
 	g.DurationVar(&o.limit, "step-limit", cuda.DefaultLimit, "`time` after which a GPU that has not ended a step is given up")
 }
 
+// aheadUsage is what --ahead says.
+const aheadUsage = "`steps` that are queued before what they chose is looked at; 0: 8 on a GPU, 1 on a CPU"
+
+// checkAhead says what is wrong with --ahead.
+func checkAhead(n int) error {
+	if n < 0 || n > runtime.MostAhead {
+		return usagef("--ahead %d must be from 0 to %d", n, runtime.MostAhead)
+	}
+	return nil
+}
+
 // openModel opens the artefact that a command is about. Wrong values of the flags are mistakes of usage, and so are flags for the other kind of machine.
 func openModel(dir string, o machineOptions) (*runtime.Model, error) {
 	m, err := openBeside(dir, o)

@@ -22,6 +22,7 @@ import (
 type runFlags struct {
 	tokens    int
 	sampling  runtime.Sampling
+	ahead     int
 	ignoreEOS bool
 	ids       string
 	state     string
@@ -49,6 +50,7 @@ With --input tensors go in and out: input_ids, one row or a batch, gives logits,
 	text.IntVar(&f.sampling.TopK, "top-k", 0, "only the `k` likeliest tokens; 0: all")
 	text.Float64Var(&f.sampling.TopP, "top-p", 1, "only the likeliest tokens that together have probability `p`")
 	text.Uint64Var(&f.sampling.Seed, "seed", 0, "`number` that the random choices follow from")
+	text.IntVar(&f.ahead, "ahead", 0, aheadUsage+". The text is the same for all numbers")
 	text.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on at the token that ends a text")
 	text.StringVar(&f.ids, "ids", "", "prompt as token `ids` with commas between; the output is ids too")
 	text.StringVar(&f.state, "state", "", "`file` with the state of the sequence: read if it is there, written at the end")
@@ -132,6 +134,9 @@ type generated struct {
 func runText(ctx context.Context, t *terminal, f *runFlags, args []string) error {
 	if err := f.sampling.Check(); err != nil {
 		return usageError{err}
+	}
+	if err := checkAhead(f.ahead); err != nil {
+		return err
 	}
 	if f.tokens < 0 || f.ids != "" && len(args) > 1 {
 		return usagef("--tokens must not be negative, and --ids takes no PROMPT")
@@ -243,7 +248,7 @@ func (g *generator) run(ctx context.Context) error {
 		return g.write(stream.Next(id))
 	}
 	prompt := len(g.ids)
-	pending, err := g.m.Generate(ctx, g.slot, g.ids, runtime.Generation{Tokens: g.f.tokens, Sampling: g.f.sampling, Stop: stop}, emit)
+	pending, err := g.m.Generate(ctx, g.slot, g.ids, runtime.Generation{Tokens: g.f.tokens, Sampling: g.f.sampling, Stop: stop, Ahead: g.f.ahead}, emit)
 	rate := 0.0
 	if len(g.out) > 1 {
 		rate = float64(len(g.out)-1) / time.Since(g.first).Seconds()

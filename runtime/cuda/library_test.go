@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -374,10 +375,19 @@ func BenchmarkCalls(b *testing.B) {
 		if err != nil {
 			return err
 		}
-		for b.Loop() {
-			if err := errors.Join(c.ToDevice(at, host), k.Launch(uint64(at), 1, 1), c.ToHost(host, at), c.Wait("testing")); err != nil {
-				return err
-			}
+		for _, launches := range []int{1, 8} {
+			b.Run(fmt.Sprintf("launches=%d", launches), func(b *testing.B) {
+				for b.Loop() {
+					err := c.ToDevice(at, host)
+					for range launches {
+						err = errors.Join(err, k.Launch(uint64(at), 1, 1))
+					}
+					if err := errors.Join(err, c.ToHost(host, at), c.Wait("testing")); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*launches), "ns/launch")
+			})
 		}
 		return nil
 	})

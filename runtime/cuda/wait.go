@@ -13,15 +13,21 @@ const (
 )
 
 // Wait returns when all that was queued has been done.
-func (c *Context) Wait(what string) error {
+func (c *Context) Wait(what string) error { return c.WaitSteps(what, 1) }
+
+// WaitSteps is Wait for so many steps, each of which may take the limit.
+func (c *Context) WaitSteps(what string, steps int) error {
 	if err := c.check("cuEventRecord", c.d.EventRecord(c.done, c.stream)); err != nil {
 		return err
 	}
-	return c.WaitFor(c.done, what)
+	return c.waitFor(c.done, what, time.Duration(steps)*c.limit)
 }
 
-// WaitFor returns when the device has come to an event. It asks instead of calling cuEventSynchronize, which would not come back from a device that does not.
-func (c *Context) WaitFor(e CUevent, what string) error {
+// WaitFor returns when the device has come to an event.
+func (c *Context) WaitFor(e CUevent, what string) error { return c.waitFor(e, what, c.limit) }
+
+// waitFor asks instead of calling cuEventSynchronize, which would not come back from a device that does not.
+func (c *Context) waitFor(e CUevent, what string, limit time.Duration) error {
 	start := time.Now()
 	for {
 		r := c.d.EventQuery(e)
@@ -32,8 +38,8 @@ func (c *Context) WaitFor(e CUevent, what string) error {
 			return fmt.Errorf("%s: %w", what, c.check("cuEventQuery", r))
 		}
 		waited := time.Since(start)
-		if waited > c.limit {
-			c.lose(fmt.Errorf("%s has not ended after %v", what, c.limit))
+		if waited > limit {
+			c.lose(fmt.Errorf("%s has not ended after %v", what, limit))
 			return fmt.Errorf("%w\n  fix: see in nvidia-smi and in the kernel's log (dmesg, lines with Xid) what became of the device; if it is only slow, allow more time", c.lost)
 		}
 		if waited > busy {

@@ -16,14 +16,16 @@ func (d *driver) code(t *cuda.Driver) {
 	}
 	t.ModuleUnload = func(m cuda.CUmodule) cuda.Result {
 		return d.with(m, func(x *module) cuda.Result {
-			x.placed.Remove()
-			delete(d.modules, m)
-			for f, of := range d.functions {
-				if of.module == x {
-					delete(d.functions, f)
+			return d.finish(func() cuda.Result {
+				x.placed.Remove()
+				delete(d.modules, m)
+				for f, of := range d.functions {
+					if of.module == x {
+						delete(d.functions, f)
+					}
 				}
-			}
-			return cuda.Success
+				return cuda.Success
+			})
 		})
 	}
 	t.ModuleGetFunction = func(f *cuda.CUfunction, m cuda.CUmodule, name *byte) cuda.Result {
@@ -134,8 +136,6 @@ func (d *driver) launches(t *cuda.Driver) {
 		return of(f, func(g *gpu, x *function) cuda.Result {
 			grid, block := [3]int{int(gridX), int(gridY), int(gridZ)}, [3]int{int(blockX), int(blockY), int(blockZ)}
 			switch {
-			case !d.streams[s]:
-				return cuda.ErrInvalidHandle
 			case g.NotCooperative || uint64(gridX)*uint64(gridY)*uint64(gridZ) > uint64(g.Multiprocessors):
 				return cuda.ErrCooperativeLaunchLarge
 			case int64(shared) > int64(x.shared):
@@ -145,11 +145,13 @@ func (d *driver) launches(t *cuda.Driver) {
 			for _, p := range unsafe.Slice(params, x.params) {
 				args = append(args, emu.U64(*(*uint64)(p)))
 			}
-			if err := x.placed.LaunchCooperative(x.name, grid, block, int(shared), args...); err != nil {
-				d.fault = err.Error()
-				return cuda.ErrLaunchFailed
-			}
-			return cuda.Success
+			return d.enqueue(s, func() cuda.Result {
+				if err := x.placed.LaunchCooperative(x.name, grid, block, int(shared), args...); err != nil {
+					d.fault = err.Error()
+					return cuda.ErrLaunchFailed
+				}
+				return cuda.Success
+			})
 		})
 	}
 }

@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +17,12 @@ type driver struct {
 	current   map[int]cuda.CUcontext // by thread
 	modules   map[cuda.CUmodule]*module
 	functions map[cuda.CUfunction]*function
-	streams   map[cuda.CUstream]bool
-	events    map[cuda.CUevent]time.Time // when it was recorded
+	streams   map[cuda.CUstream]*stream
+	events    map[cuda.CUevent]*event
 	pinned    map[unsafe.Pointer][]byte
 	last      uintptr
 	fault     string
+	failed    cuda.Result // of what was queued: every later call gives it
 }
 
 type module struct {
@@ -44,7 +44,7 @@ func New(devices ...Device) *cuda.Driver {
 		devices = []Device{{}}
 	}
 	d := &driver{current: make(map[int]cuda.CUcontext), modules: make(map[cuda.CUmodule]*module), functions: make(map[cuda.CUfunction]*function),
-		streams: make(map[cuda.CUstream]bool), events: make(map[cuda.CUevent]time.Time), pinned: make(map[unsafe.Pointer][]byte)}
+		streams: make(map[cuda.CUstream]*stream), events: make(map[cuda.CUevent]*event), pinned: make(map[unsafe.Pointer][]byte)}
 	for _, x := range devices {
 		d.gpus = append(d.gpus, newGPU(x))
 	}
@@ -75,8 +75,11 @@ func (d *driver) do(call func(g *gpu) cuda.Result) cuda.Result {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g := d.here()
-	if g == nil {
+	switch {
+	case g == nil:
 		return cuda.ErrInvalidContext
+	case d.failed != cuda.Success:
+		return d.failed
 	}
 	return call(g)
 }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	goruntime "runtime"
 	"strings"
 	"testing"
@@ -81,7 +82,10 @@ func TestModules(t *testing.T) {
 				return err
 			}
 		}
-		if err := c.ToHost(host, at); err != nil || host[0] != 2*(2*10+7) || host[4] != 14 {
+		if err := c.ToHost(host, at); err != nil || host[0] != 10 {
+			t.Errorf("before anybody waits there is %d, %v", host[0], err)
+		}
+		if err := c.Wait("the numbers"); err != nil || host[0] != 2*(2*10+7) || host[4] != 14 {
 			t.Errorf("%d and %d, %v", host[0], host[4], err)
 		}
 		if _, err := first.Kernel("double", 65, 0); err == nil || !strings.Contains(err.Error(), "cannot hold a block of 65 threads") {
@@ -123,7 +127,7 @@ func TestStrict(t *testing.T) {
 			return err
 		}
 		own := make([]byte, 100)
-		if err := c.ToHost(pinned, at); err != nil || pinned[99] != 0xa5 {
+		if err := errors.Join(c.ToHost(pinned, at), c.Wait("a copy")); err != nil || pinned[99] != 0xa5 {
 			t.Errorf("fresh memory holds %#x, %v", pinned[99], err)
 		}
 		for name, r := range map[string]cuda.Result{

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"time"
 	"unsafe"
 
 	"github.com/ssmc/ssmc/runtime/cuda"
@@ -19,7 +18,7 @@ func (d *driver) memory(t *cuda.Driver) {
 		return d.do(func(g *gpu) (r cuda.Result) { *p, r = g.reserve(n); return r })
 	}
 	t.MemFree = func(p cuda.CUdeviceptr) cuda.Result {
-		return d.do(func(g *gpu) cuda.Result { return g.release(p) })
+		return d.do(func(g *gpu) cuda.Result { return d.finish(func() cuda.Result { return g.release(p) }) })
 	}
 	t.MemHostAlloc = func(p *unsafe.Pointer, n uint64, _ uint32) cuda.Result {
 		return d.do(func(*gpu) cuda.Result {
@@ -37,8 +36,7 @@ func (d *driver) memory(t *cuda.Driver) {
 			if d.pinned[p] == nil {
 				return cuda.ErrInvalidValue
 			}
-			delete(d.pinned, p)
-			return cuda.Success
+			return d.finish(func() cuda.Result { delete(d.pinned, p); return cuda.Success })
 		})
 	}
 	d.copies(t)
@@ -56,16 +54,12 @@ func (d *driver) pinnedBytes(p unsafe.Pointer, n uint64) []byte {
 }
 
 func (d *driver) copies(t *cuda.Driver) {
-	// between copies n bytes where both places are right.
+	// between queues a copy where both places are right.
 	between := func(s cuda.CUstream, to, from []byte) cuda.Result {
-		switch {
-		case !d.streams[s]:
-			return cuda.ErrInvalidHandle
-		case to == nil || from == nil:
+		if to == nil || from == nil {
 			return cuda.ErrInvalidValue
 		}
-		copy(to, from)
-		return cuda.Success
+		return d.enqueue(s, func() cuda.Result { copy(to, from); return cuda.Success })
 	}
 	t.MemcpyHtoDAsync = func(to cuda.CUdeviceptr, from unsafe.Pointer, n uint64, s cuda.CUstream) cuda.Result {
 		return d.do(func(g *gpu) cuda.Result {
@@ -85,75 +79,15 @@ func (d *driver) copies(t *cuda.Driver) {
 	t.MemsetD8Async = func(p cuda.CUdeviceptr, value uint8, n uint64, s cuda.CUstream) cuda.Result {
 		return d.do(func(g *gpu) cuda.Result {
 			b := g.memory.Memory(uint64(p), int(n))
-			if b == nil || !d.streams[s] {
+			if b == nil {
 				return cuda.ErrInvalidValue
 			}
-			for i := range b {
-				b[i] = value
-			}
-			return cuda.Success
-		})
-	}
-}
-
-// queues are streams, which do everything at once, and events.
-func (d *driver) queues(t *cuda.Driver) {
-	t.StreamCreate = func(s *cuda.CUstream, _ uint32) cuda.Result {
-		return d.do(func(*gpu) cuda.Result {
-			*s = cuda.CUstream(d.handle())
-			d.streams[*s] = true
-			return cuda.Success
-		})
-	}
-	t.StreamDestroy = func(s cuda.CUstream) cuda.Result {
-		return d.do(func(*gpu) cuda.Result {
-			if !d.streams[s] {
-				return cuda.ErrInvalidHandle
-			}
-			delete(d.streams, s)
-			return cuda.Success
-		})
-	}
-	t.EventCreate = func(e *cuda.CUevent, _ uint32) cuda.Result {
-		return d.do(func(*gpu) cuda.Result {
-			*e = cuda.CUevent(d.handle())
-			d.events[*e] = time.Time{}
-			return cuda.Success
-		})
-	}
-	// event runs a call about an event that there is.
-	event := func(e cuda.CUevent, call func(at time.Time) cuda.Result) cuda.Result {
-		return d.do(func(*gpu) cuda.Result {
-			at, ok := d.events[e]
-			if !ok {
-				return cuda.ErrInvalidHandle
-			}
-			return call(at)
-		})
-	}
-	t.EventDestroy = func(e cuda.CUevent) cuda.Result {
-		return event(e, func(time.Time) cuda.Result { delete(d.events, e); return cuda.Success })
-	}
-	t.EventRecord = func(e cuda.CUevent, s cuda.CUstream) cuda.Result {
-		return event(e, func(time.Time) cuda.Result {
-			if !d.streams[s] {
-				return cuda.ErrInvalidHandle
-			}
-			d.events[e] = time.Now()
-			return cuda.Success
-		})
-	}
-	t.EventQuery = func(e cuda.CUevent) cuda.Result {
-		return event(e, func(time.Time) cuda.Result { return cuda.Success })
-	}
-	t.EventElapsedTime = func(ms *float32, start, end cuda.CUevent) cuda.Result {
-		return event(start, func(from time.Time) cuda.Result {
-			to := d.events[end]
-			if from.IsZero() || to.IsZero() {
-				return cuda.ErrInvalidHandle
-			}
-			*ms = float32(to.Sub(from).Seconds() * 1e3)
-			return cuda.Success
+			return d.enqueue(s, func() cuda.Result {
+				for i := range b {
+					b[i] = value
+				}
+				return cuda.Success
+			})
 		})
 	}
 }
