@@ -74,10 +74,11 @@ if [[ $(mode "$need") == native ]]; then
 	export AVX512_NEED=$needBytes
 	run=$bytes # the rest has just been executed
 fi
+lacks=$(for f in $AVX512_NEED; do grep -qsw "$f" /proc/cpuinfo || printf ' %s' "$f"; done)
 if ! why=$("$emulator" --setup 2>&1); then
 	why=$(tail -n 1 <<< "$why" | sed 's/^run-avx512: //')
-	close "${done:+$done; AVX-VNNI and AMX }NOT executed: this CPU lacks it, and $why"
+	close "${done:+$done; AVX-VNNI and AMX }NOT executed: this CPU lacks$lacks, and $why"
 	exit 0
 fi
 emulated "$run" || { close "FAILED under emulation"; exit 1; }
-close "${done:+$done; AVX-VNNI and AMX }executed under emulation (Bochs as a Sapphire Rapids; this CPU lacks it)"
+close "${done:+$done; AVX-VNNI and AMX }executed under emulation (Bochs as a Sapphire Rapids; this CPU lacks$lacks)"

@@ -84,6 +84,12 @@ func (m *rowMap) normaliseShared(k *code, row *spmd.Value, lo, n int64, fetch fu
 			}
 		}
 	})
+	if lanes := int64(k.Target.Lanes); lanes > 16 { // the last sixteen columns are read with what lies behind them
+		k.If(k.Cmp(spmd.EQ, k.Member(), k.I(0)), func() []*spmd.Value {
+			k.StoreV(buf, k.I(lo+columns), 0, k.Splat(k.F(0)))
+			return nil
+		}, nil)
+	}
 	k.Barrier()
 	size := k.F(float32(n))
 	var mean *spmd.Value
