@@ -17,14 +17,15 @@ import (
 
 // versions is the JSON of a version.
 type versions struct {
-	Ssmc     string       `json:"ssmc"`
-	Manifest int          `json:"manifest"`
-	ABI      int          `json:"abi"`
-	Go       string       `json:"go"`
-	Native   string       `json:"native"` // the best CPU level of this machine
-	Tools    string       `json:"tools"`
-	GPUs     []gpuVersion `json:"gpus"`             // those that the driver finds
-	NoGPU    string       `json:"no_gpu,omitempty"` // why there is none
+	Ssmc        string       `json:"ssmc"`
+	Manifest    int          `json:"manifest"`
+	ABI         int          `json:"abi"`
+	Go          string       `json:"go"`
+	Native      string       `json:"native"`       // the best CPU level of this machine
+	NativeBytes string       `json:"native_bytes"` // and for products of bytes
+	Tools       string       `json:"tools"`
+	GPUs        []gpuVersion `json:"gpus"`             // those that the driver finds
+	NoGPU       string       `json:"no_gpu,omitempty"` // why there is none
 }
 
 // gpuVersion is a GPU of this machine.
@@ -54,6 +55,14 @@ func (v *versions) findGPUs() {
 	}
 }
 
+// cpu is what this machine runs of code in floating point, and of code with 8 bits where that is more.
+func (v *versions) cpu() string {
+	if v.NativeBytes == v.Native {
+		return v.Native
+	}
+	return v.Native + ", with 8 bits " + v.NativeBytes
+}
+
 func versionCommand() *command {
 	c := &command{about: "Prints versions: what to give with a report of a problem.", examples: []string{"ssmc version", "ssmc version --json"}}
 	asJSON := c.jsonFlag(c.flags("output"))
@@ -66,6 +75,9 @@ func versionCommand() *command {
 		if v.Native, _, err = amd64.Host(); err != nil {
 			v.Native = err.Error()
 		}
+		if v.NativeBytes, _, err = amd64.ByteHost(); err != nil {
+			v.NativeBytes = v.Native
+		}
 		v.Tools = "none"
 		if tools, err := llvm.Find(0); err == nil {
 			v.Tools = tools.String()
@@ -74,7 +86,7 @@ func versionCommand() *command {
 		if *asJSON {
 			return printJSON(t, v)
 		}
-		rows := [][]string{{"ssmc", v.Ssmc}, {"go", v.Go}, {"this CPU", v.Native}, {"tools", v.Tools}}
+		rows := [][]string{{"ssmc", v.Ssmc}, {"go", v.Go}, {"this CPU", v.cpu()}, {"tools", v.Tools}}
 		for i, g := range v.GPUs {
 			rows = append(rows, []string{fmt.Sprintf("GPU %d", i), fmt.Sprintf("%s, %s, compile for %s", g.Name, size(g.Memory), cmp.Or(g.Target, "none of its targets"))})
 		}
