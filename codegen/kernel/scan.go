@@ -218,13 +218,16 @@ func (r *recurrence) buildPanel(k *code) {
 // stateAhead is how many sequences ahead of the recurrence states are asked for. One row of one sequence takes less time than memory does.
 const stateAhead = 2
 
-// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them. Roomy targets load it early instead.
+// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them. Behind the last sequence come the first ones of the next panel, which
+// mostly is the next tile. Roomy targets load states early instead.
 func (r *recurrence) fetch(k *code, s, rows *spmd.Value) {
 	if roomy(k.Target) {
 		return
 	}
+	beyond := k.Cmp(spmd.GE, s, k.Seqs())
+	s = k.Select(beyond, k.Sub(s, k.Seqs()), s)
 	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
-	at := k.inSlot(r.past, slot, rows)
+	at := k.inSlot(r.past, slot, k.Add(rows, k.Select(beyond, k.I(r.states*r.panel), k.I(0))))
 	for line := int64(0); line < r.states*r.panel; line += 64 / r.past.elem.Bytes() {
 		k.Prefetch(at, nil, line)
 	}
