@@ -99,15 +99,16 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 		return e.splat(e.arg(in, 0), e.vector[registerType(in.Args[0].Type.Elem)])
 	},
 
-	spmd.OpLoad:     (*kernel).load,
-	spmd.OpLoadV:    (*kernel).load,
-	spmd.OpLoadVN:   (*kernel).loadMasked,
-	spmd.OpLoadRun:  (*kernel).loadRun,
-	spmd.OpGather:   (*kernel).gather,
-	spmd.OpStore:    (*kernel).store,
-	spmd.OpStoreV:   (*kernel).store,
-	spmd.OpStoreVN:  (*kernel).storeMasked,
-	spmd.OpPrefetch: (*kernel).prefetch,
+	spmd.OpLoad:        (*kernel).load,
+	spmd.OpLoadV:       (*kernel).load,
+	spmd.OpLoadVN:      (*kernel).loadMasked,
+	spmd.OpLoadRun:     (*kernel).loadRun,
+	spmd.OpGather:      (*kernel).gather,
+	spmd.OpStore:       (*kernel).store,
+	spmd.OpStoreV:      (*kernel).store,
+	spmd.OpStoreVN:     (*kernel).storeMasked,
+	spmd.OpPrefetch:    (*kernel).prefetch,
+	spmd.OpPrefetchFar: (*kernel).prefetch,
 
 	spmd.OpReduceAdd: func(e *kernel, in *spmd.Instr) value.Value {
 		return e.reduce(in, func(x, y value.Value) value.Value { return e.at.NewFAdd(x, y) })

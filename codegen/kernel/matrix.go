@@ -225,11 +225,16 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 }
 
 // weight is W packed elements of unit u. A block of rows asks for the same place of the next panel: its products take as long as memory needs
-// to bring it, and with few rows nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better.
+// to bring it, and with few rows nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better. Codes come into the second-level cache: two
+// panels of them are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
 	base, at := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes)
 	if line := 64 / t.m.w.elem.Bytes(); len(t.at) >= 4 && !roomy(k.Target) && at%line == 0 {
-		k.Prefetch(t.weights, base, t.m.units*t.m.panel+at)
+		ask := k.Prefetch
+		if t.m.w.form != plain {
+			ask = k.PrefetchFar
+		}
+		ask(t.weights, base, t.m.units*t.m.panel+at)
 	}
 	return k.LoadV(t.weights, base, at)
 }

@@ -81,15 +81,16 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpTruncate: func(e *kernel, in *spmd.Instr) string { return e.val32(in.Args[0]) },
 	spmd.OpSplat:    func(e *kernel, in *spmd.Instr) string { return e.arg(in, 0) },
 
-	spmd.OpLoad:     (*kernel).load,
-	spmd.OpLoadV:    (*kernel).load,
-	spmd.OpLoadVN:   (*kernel).loadMasked,
-	spmd.OpLoadRun:  (*kernel).loadRun,
-	spmd.OpGather:   (*kernel).gather,
-	spmd.OpStore:    (*kernel).store,
-	spmd.OpStoreV:   (*kernel).store,
-	spmd.OpStoreVN:  (*kernel).store,
-	spmd.OpPrefetch: (*kernel).prefetch,
+	spmd.OpLoad:        (*kernel).load,
+	spmd.OpLoadV:       (*kernel).load,
+	spmd.OpLoadVN:      (*kernel).loadMasked,
+	spmd.OpLoadRun:     (*kernel).loadRun,
+	spmd.OpGather:      (*kernel).gather,
+	spmd.OpStore:       (*kernel).store,
+	spmd.OpStoreV:      (*kernel).store,
+	spmd.OpStoreVN:     (*kernel).store,
+	spmd.OpPrefetch:    (*kernel).prefetch,
+	spmd.OpPrefetchFar: (*kernel).prefetch, // both into the second-level cache
 
 	spmd.OpReduceAdd: func(e *kernel, in *spmd.Instr) string {
 		return e.reduce(in, func(x, y string) string { return e.to(float, "add.rn.f32", x, y) })

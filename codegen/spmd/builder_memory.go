@@ -123,6 +123,11 @@ func (b *Builder) PackBF16(x, y *Value) *Value {
 // Prefetch asks for the cache line of p[i + off].
 func (b *Builder) Prefetch(p, i *Value, off int64) { b.effect(OpPrefetch, off, b.address(p, i)...) }
 
+// PrefetchFar does too, for what is read later.
+func (b *Builder) PrefetchFar(p, i *Value, off int64) {
+	b.effect(OpPrefetchFar, off, b.address(p, i)...)
+}
+
 // For runs body for i = lo, lo+step, ... below hi. body gets i and the carried values and gives the next ones; For gives the last.
 func (b *Builder) For(lo, hi *Value, step int64, carry []*Value, body func(i *Value, c []*Value) []*Value) []*Value {
 	if lo.Type != (Type{Elem: I64}) || hi.Type != lo.Type || step <= 0 {

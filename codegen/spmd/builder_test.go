@@ -21,6 +21,7 @@ func TestBuilderAll(t *testing.T) {
 		v = b.Add(v, b.Select(b.Cmp(GE, b.Load(y, nil, 0), b.I32(0)), v, b.F(1)))
 		v = b.Add(v, b.Select(b.Cmp(NE, i, b.I32(0)), b.F(1), b.F(2)))
 		b.Prefetch(x, n, 100)
+		b.PrefetchFar(x, n, 100)
 		b.StoreV(s, n, 0, v)
 		b.StoreVN(y, n, 0, n, i)
 		b.Barrier()

@@ -75,7 +75,7 @@ func (c *compiler) region(r *Region) {
 }
 
 func (c *compiler) plain(in *Instr) {
-	if in.Op == OpPrefetch {
+	if in.Op == OpPrefetch || in.Op == OpPrefetchFar {
 		return // a hint, and no access: it may be beyond the end
 	}
 	x := inst{exec: execs[in.Op](in), imm: in.Imm, d: -1, a: -1, b: -1, c: -1, n: 1, src: in}

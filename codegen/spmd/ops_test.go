@@ -40,7 +40,7 @@ func TestOpTable(t *testing.T) {
 				t.Errorf("%s: T of %q", e.name, f)
 			}
 		}
-		if (execs[op] == nil) != (region || op == OpPrefetch) {
+		if (execs[op] == nil) != (region || op == OpPrefetch || op == OpPrefetchFar) {
 			t.Errorf("%s: no interpreter", e.name)
 		}
 	}

@@ -197,6 +197,7 @@ func Masked(t testing.TB, target spmd.Target) *Bed {
 			k.For(k.I(0), k.I(w+1), 1, nil, func(i *val, _ []*val) []*val {
 				k.StoreV(y, k.Mul(i, k.I(w)), 0, k.LoadVN(x, k.Sub(k.I(n), i), 0, i))
 				k.Prefetch(x, i, 1<<30)
+				k.PrefetchFar(x, i, 1<<30)
 				return nil
 			})
 		})
