@@ -72,19 +72,26 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
-func goIDs(t *testing.T, dir string, prompt []int32, n int) string {
+// opened is the artefact with an empty slot.
+func opened(t *testing.T, dir string) (*runtime.Model, *runtime.Slot) {
 	t.Helper()
 	m, err := runtime.Open(dir, runtime.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	t.Cleanup(func() { m.Close() })
 	slot, err := m.NewSlot()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m, slot
+}
+
+func goIDs(t *testing.T, dir string, prompt []int32, n int) string {
+	t.Helper()
+	m, slot := opened(t, dir)
 	var words []string
-	_, err = m.Generate(context.Background(), slot, prompt, runtime.Generation{Tokens: n}, func(id int32) error {
+	_, err := m.Generate(context.Background(), slot, prompt, runtime.Generation{Tokens: n}, func(id int32) error {
 		words = append(words, strconv.Itoa(int(id)))
 		return nil
 	})
@@ -97,15 +104,7 @@ func goIDs(t *testing.T, dir string, prompt []int32, n int) string {
 // sampledIDs chooses from the logits that the Go runtime gives, with the random numbers of C's lrand48.
 func sampledIDs(t *testing.T, dir string, ids []int32, n int, p sample.Params, seed uint64) string {
 	t.Helper()
-	m, err := runtime.Open(dir, runtime.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	slot, err := m.NewSlot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, slot := opened(t, dir)
 	var words []string
 	var chooser sample.Chooser
 	x := seed<<16 + 0x330e

@@ -40,16 +40,7 @@ func openGPU(t testing.TB, name string, o runtime.Options) *runtime.Model {
 	if o.Driver == nil {
 		o.Driver = emulator.New()
 	}
-	m, err := runtime.Open(gpuArtefact(t, name, "sm_80"), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
+	return openDir(t, gpuArtefact(t, name, "sm_80"), o)
 }
 
 // A GPU gives the bits of the CPU: a prompt long enough for every kernel, then one token at a time. The states are the same too.

@@ -52,7 +52,13 @@ func artefact(t testing.TB, name string) string {
 
 func open(t testing.TB, name string, o runtime.Options) *runtime.Model {
 	t.Helper()
-	m, err := runtime.Open(artefact(t, name), runtime.Flush(o))
+	return openDir(t, artefact(t, name), runtime.Flush(o))
+}
+
+// openDir opens an artefact until the test ends, and wants it to close well.
+func openDir(t testing.TB, dir string, o runtime.Options) *runtime.Model {
+	t.Helper()
+	m, err := runtime.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,30 @@ func word[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
 func signed(x int32) uint64 { return uint64(int64(x)) }
 
+// checkCall holds that a call reaches the function of this name with these arguments, 0 standing for what the call makes, and that its result comes back.
+func (s *stub) checkCall(t *testing.T, name string, want []uint64, call func() Result) {
+	t.Helper()
+	if r := call(); r != Success {
+		t.Errorf("%s: result %d", name, r)
+	}
+	got := append([]uint64(nil), s.arguments()[:len(want)]...)
+	for k, w := range want {
+		if w == 0 {
+			got[k] = 0
+		}
+	}
+	if s.last() != name || !cmp.Equal(want, got) {
+		t.Errorf("%s: %s got %#x, want %#x", name, s.last(), got, want)
+	}
+	s.fail(name, 4242)
+	if name != "cuMemFreeHost" && name != "cuMemFree_v2" {
+		if r := call(); r != 4242 {
+			t.Errorf("%s: result %d, want the one that was asked for", name, r)
+		}
+	}
+	s.fail("", 0)
+}
+
 // Every function gets its arguments as they are, in every position: cuLaunchCooperativeKernel's last four lie on the stack. What it answers comes back.
 func TestArguments(t *testing.T) {
 	s := loadStub(t)
@@ -174,25 +198,7 @@ func TestArguments(t *testing.T) {
 		{"cuMemFreeHost", func() Result { return s.MemFreeHost(*(*unsafe.Pointer)(unsafe.Pointer(&address))) }, []uint64{address}},
 	}
 	for _, test := range tests {
-		if r := test.call(); r != Success {
-			t.Errorf("%s: result %d", test.name, r)
-		}
-		got := append([]uint64(nil), s.arguments()[:len(test.want)]...)
-		for k, w := range test.want {
-			if w == 0 { // made for the call
-				got[k] = 0
-			}
-		}
-		if s.last() != test.name || !cmp.Equal(test.want, got) {
-			t.Errorf("%s: %s got %#x, want %#x", test.name, s.last(), got, test.want)
-		}
-		s.fail(test.name, 4242)
-		if test.name != "cuMemFreeHost" && test.name != "cuMemFree_v2" {
-			if r := test.call(); r != 4242 {
-				t.Errorf("%s: result %d, want the one that was asked for", test.name, r)
-			}
-		}
-		s.fail("", 0)
+		s.checkCall(t, test.name, test.want, test.call)
 	}
 	if i != 2 || j != -3000+int32(bigDevice) || device != 2 || context != 0xfedcba9876543201 || module != 0xfedcba9876543202 || function != 0xfedcba9876543203 ||
 		stream != 0xfedcba9876543204 || event != 0xfedcba9876543205 || u != 5<<32 || v != 6<<32 || ms != 1.5 {
