@@ -43,7 +43,7 @@ var uniformOps = []uniformOp{
 		}
 		return y
 	}},
-	{"%5 = rows i64\n%6 = seqs i64\n%7 = outs i64\n%8 = members i64\n%10 = member i64\n%11 = tile i64\n%12 = shl i64 %5 8\n%13 = shl i64 %6 4\n%14 = shl i64 %7 2\n%15 = add i64 %12 %13\n%16 = add i64 %14 %8\n%17 = add i64 %15 %16\n%18 = add i64 %10 %11\n%9 = add i64 %17 %18\nprefetch %0 %3 + 100000",
+	{"%5 = rows i64\n%6 = seqs i64\n%7 = outs i64\n%8 = members i64\n%10 = member i64\n%11 = tile i64\n%12 = shl i64 %5 8\n%13 = shl i64 %6 4\n%14 = shl i64 %7 2\n%15 = add i64 %12 %13\n%16 = add i64 %14 %8\n%17 = add i64 %15 %16\n%18 = add i64 %10 %11\n%9 = add i64 %17 %18\nprefetch %0 %3 + 100000\nprefetchfar %0 %3 + 100000",
 		func(_, _ int64) int64 { return 3<<8 + 1<<4 + 2<<2 + 1 }},
 	{"%5 = const i64 1\n%6 = offset *i64 %0 %5\n%9 = load i64 %6", func(_, y int64) int64 { return y }},
 }
