@@ -32,7 +32,8 @@ type stepContext struct {
 	odds       uintptr
 	_          [48]byte
 	arrived    uint32
-	_          [60]byte
+	taken      uint32
+	_          [56]byte
 	generation uint32
 	_          [60]byte
 	sleepers   uint32

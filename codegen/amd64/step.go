@@ -169,25 +169,72 @@ func (s *step) stamp(phase value.Value) {
 	})
 }
 
-// phase runs the worker's tiles. Each launch is divided evenly, because tiles of two launches may differ in cost; what does not come out even goes round:
-// the next launch's odd tiles begin with the worker behind the last that got one.
+// phase runs the worker's tiles. Of each launch a part is divided evenly, launch by launch, because tiles of two launches may differ in cost; what does not come
+// out even goes round: the next launch's odd tiles begin with the worker behind the last that got one. A worker keeps to neighbouring tiles there, of which one
+// asks for the memory of the next. Then whoever is done takes from the rest, a tile at a time: cores differ in speed, and others may use them, too.
 func (s *step) phase(p value.Value) {
 	first := s.entry(s.t.phases, p, phaseFirst)
 	n := s.at.NewSub(s.entry(s.t.phases, s.at.NewAdd(p, i64(1)), phaseFirst), first)
 	s.sum(n, func(l, turn value.Value) value.Value {
 		launch := s.at.NewAdd(first, l)
 		tiles := s.tiles(launch)
+		tiles = s.at.NewSub(tiles, s.rest(tiles))
 		each, odd := s.at.NewUDiv(tiles, s.workers), s.at.NewURem(tiles, s.workers)
 		place := s.wrapped(s.at.NewSub(s.worker, turn)) // among the workers, from whose turn it is on
 		a := s.at.NewAdd(s.at.NewMul(place, each), s.min(place, odd))
 		b := s.at.NewAdd(s.at.NewAdd(a, each), s.at.NewZExt(s.at.NewICmp(enum.IPredSLT, place, odd), types.I64))
-		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() {
-			kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
-			args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
-			s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
-		})
+		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() { s.launch(launch, a, b) })
 		return s.wrapped(s.at.NewSub(s.at.NewAdd(turn, odd), s.workers))
 	})
+	s.when(s.at.NewICmp(enum.IPredSGT, s.workers, i64(1)), func() { s.share(first, n) })
+}
+
+// rest is how many of a launch's tiles, the last ones, are for whoever comes first: a quarter evens out a core that has 0.6 of the other one's speed.
+func (s *step) rest(tiles value.Value) value.Value {
+	alone := s.at.NewICmp(enum.IPredEQ, s.workers, i64(1))
+	return s.at.NewSelect(alone, i64(0), s.at.NewLShr(tiles, i64(2)))
+}
+
+// share takes tiles of a phase's rest, as long as there are any. They are numbered launch after launch; the context counts those that are taken.
+func (s *step) share(first, n value.Value) {
+	take := func() value.Value {
+		k := s.at.NewAtomicRMW(enum.AtomicOpAdd, s.field(s.ctx, abi.Taken, types.I32), i32(1), enum.AtomicOrderingMonotonic)
+		return s.at.NewZExt(k, types.I64)
+	}
+	k0, from := take(), s.at
+	head, look, run, skip, out := s.block(), s.block(), s.block(), s.block(), s.block()
+	s.jump(head)
+	l, before, k := s.phi(i64(0), from), s.phi(i64(0), from), s.phi(k0, from)
+	s.branch(s.at.NewICmp(enum.IPredSLT, l, n), look, out)
+
+	s.at = look
+	launch := s.at.NewAdd(first, l)
+	tiles := s.tiles(launch)
+	rest := s.rest(tiles)
+	behind := s.at.NewAdd(before, rest)
+	s.branch(s.at.NewICmp(enum.IPredSLT, k, behind), run, skip)
+
+	s.at = run
+	tile := s.at.NewAdd(s.at.NewSub(tiles, rest), s.at.NewSub(k, before))
+	s.launch(launch, tile, s.at.NewAdd(tile, i64(1)))
+	next := take()
+	enter(l, l, s.at)
+	enter(before, before, s.at)
+	enter(k, next, s.at)
+	s.at.NewBr(head)
+
+	enter(l, skip.NewAdd(l, i64(1)), skip)
+	enter(before, behind, skip)
+	enter(k, k, skip)
+	skip.NewBr(head)
+	s.at = out
+}
+
+// launch calls a launch's kernel for tiles a..b-1.
+func (s *step) launch(launch, a, b value.Value) {
+	kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
+	args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
+	s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
 }
 
 // wrapped adds the number of workers to a negative number.

@@ -153,8 +153,8 @@ func TestBarrier(t *testing.T) {
 				if x := spmdtest.ChainState(got.Work); x != want {
 					t.Errorf("%d workers, spin %d: %x, want %x", workers, spin, x, want)
 				}
-				if a, s := *field[uint32](c, abi.Arrived), *field[uint32](c, abi.Sleepers); a != 0 || s != 0 {
-					t.Errorf("%d workers, spin %d: arrived %d and sleepers %d after the step", workers, spin, a, s)
+				if a, n, s := *field[uint32](c, abi.Arrived), *field[uint32](c, abi.Taken), *field[uint32](c, abi.Sleepers); a != 0 || n != 0 || s != 0 {
+					t.Errorf("%d workers, spin %d: arrived %d, taken %d and sleepers %d after the step", workers, spin, a, n, s)
 				}
 			}
 		}
