@@ -96,6 +96,7 @@ func levelAttributes(rank int) []ir.FuncAttribute {
 	}
 	bits := fmt.Sprint(levels[rank].target.Lanes * 32)
 	return []ir.FuncAttribute{
+		ir.AttrString("stackrealign"), // else spilled vectors lie across cache lines
 		attribute("frame-pointer", "none"),
 		attribute("min-legal-vector-width", bits),
 		attribute("prefer-vector-width", bits),

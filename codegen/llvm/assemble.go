@@ -44,7 +44,9 @@ func (t *Tools) llc(ctx context.Context, ir []byte, filetype string, o Options) 
 	if t.LLCVersion >= opaqueFrom {
 		ir = OpaquePointers(ir)
 	}
-	args := []string{"-O2", "-filetype=" + filetype, "-relocation-model=pic"}
+	// The order of instructions is the templates': chains of dependent operations stand side by side, so that the scheduler of a core sees several. llc's own
+	// scheduler pulls them apart to save registers, and spills more in the end.
+	args := []string{"-O2", "-filetype=" + filetype, "-relocation-model=pic", "-enable-misched=false"}
 	if o.CPU != "" {
 		args = append(args, "-mcpu="+o.CPU)
 	}
