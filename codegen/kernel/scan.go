@@ -188,7 +188,7 @@ func (r *recurrence) buildPanel(k *code) {
 	a := k.Offset(r.a.ptr, rows)
 	steps := k.Scratch(spmd.F32, scanBlock*r.panel)
 	for s := range int64(stateAhead) {
-		r.fetch(k, k.I(s), rows)
+		r.fetch(k, r.soon(k, k.I(s), rows), k.I(0), r.panel)
 	}
 	p := &part{at: rows, col: col, wide: r.panel, pad: r.panel, channels: r.panel}
 	if r.codes != nil {
@@ -201,12 +201,12 @@ func (r *recurrence) buildPanel(k *code) {
 			begin, end, slot := k.sequence(s)
 			lo, hi := k.Max(begin, from), k.Min(end, to)
 			k.If(k.Cmp(spmd.LT, lo, hi), func() []*spmd.Value {
-				r.fetch(k, k.Add(s, k.I(stateAhead)), rows)
+				next := r.soon(k, k.Add(s, k.I(stateAhead)), rows)
 				var first, last *spmd.Value
 				if r.codes != nil {
 					first, last = k.Cmp(spmd.EQ, lo, begin), k.Cmp(spmd.EQ, hi, end)
 				}
-				r.widened(k, p, slot, first, last, func(past *spmd.Value) { r.panelRows(k, past, a, steps, from, lo, hi, col) })
+				r.widened(k, p, slot, first, last, func(past *spmd.Value) { r.panelRows(k, past, a, steps, from, lo, hi, col, next) })
 				return nil
 			}, nil)
 			return nil
@@ -215,27 +215,10 @@ func (r *recurrence) buildPanel(k *code) {
 	})
 }
 
-// stateAhead is how many sequences ahead of the recurrence states are asked for. One row of one sequence takes less time than memory does.
-const stateAhead = 2
-
-// fetch asks for a sequence's state: slots lie anywhere, and no prefetcher knows of them. Behind the last sequence come the first ones of the next panel, which
-// mostly is the next tile. Roomy targets load states early instead.
-func (r *recurrence) fetch(k *code, s, rows *spmd.Value) {
-	if roomy(k.Target) {
-		return
-	}
-	beyond := k.Cmp(spmd.GE, s, k.Seqs())
-	s = k.Select(beyond, k.Sub(s, k.Seqs()), s)
-	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
-	at := k.inSlot(r.past, slot, k.Add(rows, k.Select(beyond, k.I(r.states*r.panel), k.I(0))))
-	for line := int64(0); line < r.states*r.panel; line += 64 / r.past.elem.Bytes() {
-		k.Prefetch(at, nil, line)
-	}
-}
-
 // panelRows runs the rows lo..hi-1 of one sequence; steps holds dt from row from on.
-func (r *recurrence) panelRows(k *code, past, a, steps, from, lo, hi, col *spmd.Value) {
+func (r *recurrence) panelRows(k *code, past, a, steps, from, lo, hi, col, next *spmd.Value) {
 	k.For(k.I(0), k.I(r.panel), int64(k.Target.Lanes), nil, func(lane *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		r.fetch(k, next, lane, int64(k.Target.Lanes)) // a part at a time: more than a core can wait for at once would hold up the loads of this one
 		at := k.Add(col, lane)
 		k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)

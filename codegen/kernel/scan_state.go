@@ -117,3 +117,28 @@ func (r *recurrence) widened(k *code, p *part, slot, first, last *spmd.Value, wo
 	work(r.float)
 	when(last, func() { r.codes.store(k, r, p, r.float, past) })
 }
+
+// stateAhead is how many sequences ahead of the recurrence states are asked for. One row of one sequence takes less time than memory does.
+const stateAhead = 2
+
+// soon is where the state of sequence s lies. Behind the last sequence come the first ones of the next panel, which mostly is the next tile. Roomy targets, which
+// load states early instead, have no use for it.
+func (r *recurrence) soon(k *code, s, rows *spmd.Value) *spmd.Value {
+	if roomy(k.Target) {
+		return nil
+	}
+	beyond := k.Cmp(spmd.GE, s, k.Seqs())
+	s = k.Select(beyond, k.Sub(s, k.Seqs()), s)
+	_, _, slot := k.sequence(k.Min(s, k.Sub(k.Seqs(), k.I(1))))
+	return k.inSlot(r.past, slot, k.Add(rows, k.Select(beyond, k.I(r.states*r.panel), k.I(0))))
+}
+
+// fetch asks for as much of a state as there is for n channels, from the place of channel lane on: slots lie anywhere, and no prefetcher knows of them.
+func (r *recurrence) fetch(k *code, at, lane *spmd.Value, n int64) {
+	if roomy(k.Target) {
+		return
+	}
+	for line := int64(0); line < r.states*n; line += 64 / r.past.elem.Bytes() {
+		k.Prefetch(at, k.Mul(lane, k.I(r.states)), line)
+	}
+}
