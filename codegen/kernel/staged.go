@@ -21,7 +21,8 @@ const (
 	rowBytes    = chunkRuns * copyBytes // of a chunk: of a column, and of a row of codes
 	memberRows  = 16
 	mostColumns = 128
-	panelWide   = 32 // columns of a panel of GPU targets
+	quadColumns = 256 // of a tile of quads
+	panelWide   = 32  // columns of a panel of GPU targets
 )
 
 // Sums are stored as fragments, in registers of 32 lanes that are padded so that a row's neighbouring columns lie in different banks.
@@ -37,7 +38,11 @@ const enoughTiles = 96
 // them all, and one with few tiles should rather have more tiles.
 func (p *planner) stagedColumns(n int64) int64 {
 	rows := p.members * memberRows
-	for cols := int64(mostColumns); ; cols /= 2 {
+	most := int64(mostColumns)
+	if p.quads {
+		most = quadColumns
+	}
+	for cols := most; ; cols /= 2 {
 		tiles := (n + cols - 1) / cols * ((p.maxRows + rows - 1) / rows)
 		narrow, scarce := n <= cols/2, tiles < enoughTiles && cols > 2*panelWide
 		if cols == panelWide || !narrow && !scarce {
@@ -53,7 +58,8 @@ type stage struct {
 	lo, hi       *spmd.Value // rows
 	first        *spmd.Value // panel
 	columns      int64       // of the tile
-	across       int64       // members that share the rows of a fragment: columns/32; each also has so many fragments of rows
+	down, wide   int64       // fragments of rows and of columns that a member has
+	across       int64       // members that share the rows of a fragment
 	member       *spmd.Value
 	rows         int64 // of the tile
 	chunks       int64 // of K
@@ -63,6 +69,7 @@ type stage struct {
 	x, w         operand
 	bytes        int64 // of a stage
 	floats       bool  // sums are floats
+	runs         int64 // of sixteen bytes of a column in a chunk
 }
 
 // operand is the rows or the columns of a tile.
@@ -85,18 +92,21 @@ func newOperand(n int64, floats bool, at int64) operand {
 // buildStaged emits the tile.
 func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 	members := int64(k.Target.Members)
-	s := &stage{matrix: c.m, code: k, lo: lo, hi: hi, columns: c.columns, across: c.columns / panelWide, member: k.Member(), rows: members * memberRows}
+	s := &stage{matrix: c.m, code: k, lo: lo, hi: hi, columns: c.columns, member: k.Member(), rows: members * memberRows}
 	s.floats = c.m.x.elem == spmd.F32
-	s.x = newOperand(s.rows, s.floats, 0)
-	s.w = newOperand(s.columns, c.m.w.elem == spmd.F32, s.rows*s.x.size)
+	multiply, ask := s.multiply, s.ask
+	if k.Target.Quads {
+		multiply, ask = s.multiplyQuads, s.askBulk
+		s.layQuads()
+	} else {
+		s.lay()
+	}
 	s.chunks = c.m.padded * c.m.w.elem.Bytes() / s.w.size
-	s.bytes = s.w.at + s.columns*s.w.size
-	s.stages = min(mostStages, mostStaged/s.bytes)
 	sums := s.rows / 16 * (s.columns / 8) * tileStride
 	s.buffer = k.Scratch(spmd.I8, max(s.stages*s.bytes, 4*sums))
-	s.first = k.Mul(k.panel, k.I(s.across))
+	s.first = k.Mul(k.panel, k.I(s.columns/panelWide))
 	s.plan()
-	acc := s.loop()
+	acc := s.loop(ask, multiply)
 	k.CopyWait(0)
 	k.Barrier() // all have read the last stage: the sums take its place
 	s.put(acc)
@@ -110,6 +120,17 @@ func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 	})
 }
 
+// lay says who has which sums, and what a stage has.
+func (s *stage) lay() {
+	s.across = s.columns / panelWide
+	s.down, s.wide = s.across, panelWide/8
+	s.runs = chunkRuns
+	s.x = newOperand(s.rows, s.floats, 0)
+	s.w = newOperand(s.columns, s.matrix.w.elem == spmd.F32, s.rows*s.x.size)
+	s.bytes = s.w.at + s.columns*s.w.size
+	s.stages = min(mostStages, mostStaged/s.bytes)
+}
+
 // plan finds what each lane copies of a chunk, as bytes from the tile's rows and panels and from the start of a stage. Rows that are not there are copies of
 // the last one, and so are panels.
 func (s *stage) plan() {
@@ -117,6 +138,10 @@ func (s *stage) plan() {
 	panel := s.padded * panelWide * s.matrix.w.elem.Bytes()
 	s.fromW = s.Offset(s.wBytes.ptr, s.Mul(s.first, s.I(panel)))
 	lastRow := s.Truncate(s.Sub(s.Sub(s.hi, s.lo), s.I(1)))
+	if s.Target.Quads {
+		s.planQuads(lastRow, s.Sub(s.I(panels(panelWide).blocks(s.n)-1), s.first), panel)
+		return
+	}
 	s.lanes(&s.x, func(row, run *spmd.Value) *spmd.Value {
 		return s.Add(s.times(s.Min(row, lastRow), 4*s.stride), s.times(run, copyBytes))
 	})
@@ -174,20 +199,20 @@ func (s *stage) ask(chunk *spmd.Value) {
 }
 
 // loop goes through K. When a chunk has arrived for all, everybody is done with the one before, whose stage is then filled again.
-func (s *stage) loop() []*spmd.Value {
+func (s *stage) loop(ask func(chunk *spmd.Value), multiply func(at *spmd.Value, acc []*spmd.Value) []*spmd.Value) []*spmd.Value {
 	for i := range s.stages - 1 {
-		s.ask(s.I(i))
+		ask(s.I(i))
 	}
 	zero := s.Splat(s.I32(0))
 	if s.floats {
 		zero = s.Splat(s.F(0))
 	}
-	acc := each(make([]*spmd.Value, s.across*4*4), func(int) *spmd.Value { return zero })
+	acc := each(make([]*spmd.Value, s.down*s.wide*4), func(int) *spmd.Value { return zero })
 	return s.For(s.I(0), s.I(s.chunks), 1, acc, func(i *spmd.Value, acc []*spmd.Value) []*spmd.Value {
 		s.CopyWait(s.stages - 2)
 		s.Barrier()
-		s.ask(s.Add(i, s.I(s.stages-1)))
-		return s.multiply(s.Mul(s.Rem(i, s.I(s.stages)), s.I(s.bytes)), acc)
+		ask(s.Add(i, s.I(s.stages-1)))
+		return multiply(s.Mul(s.Rem(i, s.I(s.stages)), s.I(s.bytes)), acc)
 	})
 }
 
@@ -243,9 +268,9 @@ func (s *stage) sumsView() *spmd.Value {
 // put stores the member's sums.
 func (s *stage) put(acc []*spmd.Value) {
 	sums, perRow := s.sumsView(), s.columns/8*tileStride
-	at := s.Add(s.Mul(s.Div(s.member, s.I(s.across)), s.I(s.across*perRow)), s.Mul(s.Rem(s.member, s.I(s.across)), s.I(4*tileStride)))
+	at := s.Add(s.Mul(s.Div(s.member, s.I(s.across)), s.I(s.down*perRow)), s.Mul(s.Rem(s.member, s.I(s.across)), s.I(s.wide*tileStride)))
 	for i, x := range acc {
-		m, n, c := int64(i)/16, int64(i)/4%4, int64(i)%4
+		m, n, c := int64(i)/4/s.wide, int64(i)/4%s.wide, int64(i)%4
 		s.StoreV(sums, at, m*perRow+n*tileStride+c*sumStride, x)
 	}
 }
@@ -256,7 +281,7 @@ func (s *stage) each(do func(row, col, sum *spmd.Value)) {
 	lane := s.Lane()
 	// column n is in fragment n/8, there in register n%2 and lane n%8/2 of those of its row
 	place := s.Add(s.Mul(s.Shr(lane, 3), s.I32(tileStride)), s.Add(s.Mul(s.And(lane, s.I32(1)), s.I32(sumStride)), s.Shr(s.And(lane, s.I32(7)), 1)))
-	there := s.Min(s.I(s.across), s.Sub(s.I(panels(panelWide).blocks(s.n)), s.first))
+	there := s.Min(s.I(s.columns/panelWide), s.Sub(s.I(panels(panelWide).blocks(s.n)), s.first))
 	s.For(s.member, s.Sub(s.hi, s.lo), int64(s.Target.Members), nil, func(m *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		inTile := s.Rem(m, s.I(16))
 		row := s.Add(s.Mul(s.Div(m, s.I(16)), s.I(perRow)), s.Add(s.Mul(s.Div(inTile, s.I(8)), s.I(2*sumStride)), s.Mul(s.Rem(m, s.I(8)), s.I(4))))

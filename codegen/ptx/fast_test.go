@@ -17,25 +17,29 @@ import (
 // without the option, and with few rows, nothing of the kind is done.
 func TestFast(t *testing.T) {
 	for _, name := range []string{"mamba-bf16", "mamba-tiny", "mamba2-groups"} {
-		t.Run(name, func(t *testing.T) {
-			g := graph(t, name)
-			in := spmd.StepInput{IDs: tokens(141, g.Vocab), SeqStart: []int32{0, 100, 102, 141}, SeqSlot: []int32{1, 2, 0}}
-			for i := range int32(70) { // so many that the head's product is one of many rows too
-				in.OutRow = append(in.OutRow, 2*i)
-			}
-			want := evaluate(t, g, in)
-			fast := difference(t, g, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
-			exact := difference(t, g, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4})
-			t.Logf("logits are off by %.2g fast, %.2g exact", fast, exact)
-			if fast > 0.02 || fast < 4*exact {
-				t.Errorf("fast logits are off by %g, exact ones by %g", fast, exact)
-			}
-			in.IDs, in.SeqStart, in.SeqSlot, in.OutRow = in.IDs[:40], []int32{0, 40}, []int32{0}, []int32{39}
-			few := difference(t, g, in, evaluate(t, g, in), kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
-			if few > 4*exact {
-				t.Errorf("logits of few rows are off by %g", few)
-			}
-		})
+		for _, target := range []string{"ptx:sm_80", "ptx:sm_90a"} {
+			t.Run(name+" "+target, func(t *testing.T) { checkFast(t, graph(t, name), target) })
+		}
+	}
+}
+
+func checkFast(t *testing.T, g *ir.Module, target string) {
+	t.Helper()
+	in := spmd.StepInput{IDs: tokens(141, g.Vocab), SeqStart: []int32{0, 100, 102, 141}, SeqSlot: []int32{1, 2, 0}}
+	for i := range int32(70) { // so many that the head's product is one of many rows too
+		in.OutRow = append(in.OutRow, 2*i)
+	}
+	want := evaluate(t, g, in)
+	fast := difference(t, g, target, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
+	exact := difference(t, g, target, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4})
+	t.Logf("logits are off by %.2g fast, %.2g exact", fast, exact)
+	if fast > 0.02 || fast < 4*exact {
+		t.Errorf("fast logits are off by %g, exact ones by %g", fast, exact)
+	}
+	in.IDs, in.SeqStart, in.SeqSlot, in.OutRow = in.IDs[:40], []int32{0, 40}, []int32{0}, []int32{39}
+	few := difference(t, g, target, in, evaluate(t, g, in), kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
+	if few > 4*exact {
+		t.Errorf("logits of few rows are off by %g", few)
 	}
 }
 
@@ -58,9 +62,9 @@ func evaluate(t *testing.T, g *ir.Module, in spmd.StepInput) []float64 {
 }
 
 // difference is the root of the mean square of what the emulated logits are off, over that of the logits that are wanted.
-func difference(t *testing.T, g *ir.Module, in spmd.StepInput, want []float64, o kernels.Options) float64 {
+func difference(t *testing.T, g *ir.Module, target string, in spmd.StepInput, want []float64, o kernels.Options) float64 {
 	t.Helper()
-	p, weights := program(t, g, "ptx:sm_80", o)
+	p, weights := program(t, g, target, o)
 	text, err := Emit("model", testSHA, p)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +77,7 @@ func difference(t *testing.T, g *ir.Module, in spmd.StepInput, want []float64, o
 		t.Errorf("instructions whose result is not defined to the bit: %v", m.Inexact)
 	}
 	if a, err := FindAssembler(); err == nil && o.Fast {
-		assemble(t, a, text, "ptx:sm_80")
+		assemble(t, a, text, target)
 	}
 	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes), Input: in}
 	s := shape{3, blockThreads}

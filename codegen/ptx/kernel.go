@@ -32,6 +32,13 @@ type kernel struct {
 	team   string                 // first team's barrier is 1
 	inTeam string                 // number of the warp in its team
 	doing  *spmd.Instr
+	next   *spmd.Instr         // behind it in its region
+	here   *spmd.Region        // that it is in
+	async  bool                // shared memory is also used by what is ordered by proxy fences
+	always string              // true in all lanes
+	group  bool                // of products, which has not been waited for
+	used   map[*spmd.Value]int // how often a value is read, where there are quads
+	bulk   *bulk               // nil: none
 }
 
 // kernel gives the text of a kernel's function.
@@ -45,9 +52,19 @@ func (m *module) kernel(number int) (text string, err error) {
 		}
 	}()
 	e.meets = m.meetings(number)
+	inline := hasQuads(k)
+	if inline {
+		e.within = fmt.Sprintf("k%d_", number)
+		e.used = map[*spmd.Value]int{}
+		countUses(k.Body, e.used)
+	}
+	e.async = inline || slotsOf(k) > 0
 	e.entry()
 	if k.Members > 1 && k.Team > 0 {
 		e.meet() // a warp may still be at work in its part of the team's scratch
+	}
+	if slotsOf(k) > 0 {
+		e.beginBulk()
 	}
 	head := e.label("tile")
 	e.tile = e.reg(word)
@@ -60,6 +77,13 @@ func (m *module) kernel(number int) (text string, err error) {
 	e.op("add.s32 %s, %s, 1", e.tile, e.tile)
 	again := e.to(truth, "setp.lt.s32", e.tile, "%hi")
 	e.op("@%s bra.uni %s", again, head)
+	if e.bulk != nil {
+		e.endBulk()
+	}
+	if inline {
+		m.inlined[number] = e.function("")
+		return m.headComment(number), nil
+	}
 	e.op("ret")
 	return m.headComment(number) + e.function(".func "+m.symbol(number)+" "+kernelParams), nil
 }
@@ -83,8 +107,11 @@ func (e *kernel) entry() {
 		}
 	})
 	e.lane = e.to(word, "mov.u32", "%laneid")
-	if uses[spmd.OpStore] {
+	if uses[spmd.OpStore] || uses[spmd.OpCopyBulk] {
 		e.first = e.to(truth, "setp.eq.s32", e.lane, "0")
+	}
+	if e.used != nil {
+		e.always = e.to(truth, "setp.ge.s32", e.lane, "0")
 	}
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
@@ -109,11 +136,25 @@ func (e *kernel) entry() {
 
 // meet is a barrier of all members of the team, and of their lanes.
 func (e *kernel) meet() {
-	if e.k.Members > 1 {
-		e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
+	if e.k.Members == 1 {
+		e.meetLanes()
 		return
 	}
+	e.fence()
+	e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
+}
+
+// meetLanes is a barrier of the lanes of a member.
+func (e *kernel) meetLanes() {
+	e.fence()
 	e.op("bar.warp.sync 0xffffffff")
+}
+
+// fence lets copies of many bytes and products of quads see what was stored, and follow what was read.
+func (e *kernel) fence() {
+	if e.async {
+		e.op("fence.proxy.async.shared::cta")
+	}
 }
 
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
@@ -131,10 +172,13 @@ func (e *kernel) region(r *spmd.Region, params []string) {
 		e.define(p, params[i])
 	}
 	e.together(r)
-	for _, in := range r.Body {
-		e.doing = in
+	for i, in := range r.Body {
+		e.doing, e.here, e.next = in, r, nil
+		if i+1 < len(r.Body) {
+			e.next = r.Body[i+1]
+		}
 		if e.meets[in] {
-			e.op("bar.warp.sync 0xffffffff")
+			e.meetLanes()
 		}
 		switch in.Op {
 		case spmd.OpFor:

@@ -67,14 +67,14 @@ func program(t *testing.T, g *ir.Module, target string, o kernels.Options) (*spm
 // TestModels runs whole models in floating point.
 func TestModels(t *testing.T) {
 	for _, name := range models {
-		t.Run(name, func(t *testing.T) { checkModel(t, graph(t, name)) })
+		t.Run(name, func(t *testing.T) { checkModel(t, graph(t, name), "ptx:sm_80") })
 	}
 }
 
 // checkModel takes some steps: prompts of some sequences, then one token of each, then long prompts if that is another way. All memory must be as the interpreter leaves it, to the bit.
-func checkModel(t *testing.T, g *ir.Module) {
+func checkModel(t *testing.T, g *ir.Module, target string) {
 	t.Helper()
-	p, weights := program(t, g, "ptx:sm_80", kernels.Options{MaxRows: 160, MaxSeqs: 4})
+	p, weights := program(t, g, target, kernels.Options{MaxRows: 160, MaxSeqs: 4})
 	steps := []spmd.StepInput{
 		{IDs: tokens(40, g.Vocab), SeqStart: []int32{0, 5, 39, 40}, SeqSlot: []int32{2, 0, 3}, OutRow: []int32{4, 38, 39}},
 		{IDs: tokens(3, g.Vocab), SeqStart: []int32{0, 1, 2, 3}, SeqSlot: []int32{3, 2, 0}, OutRow: []int32{0, 2}},

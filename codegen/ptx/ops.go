@@ -54,20 +54,18 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
 
-	spmd.OpMMAI8:   func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
-	spmd.OpMMABF16: func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
+	spmd.OpMMAI8:    func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
+	spmd.OpQuadI8:   (*kernel).quad,
+	spmd.OpQuadBF16: (*kernel).quad,
+	spmd.OpQuadTF32: (*kernel).quad,
+	spmd.OpMMABF16:  func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
 	spmd.OpPackBF16: func(e *kernel, in *spmd.Instr) string {
 		return e.to(word, "cvt.rn.bf16x2.f32", e.floatArg(in, 1), e.floatArg(in, 0))
 	},
 	spmd.OpCopyAsync: (*kernel).copyAsync,
-	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) string {
-		e.op("cp.async.commit_group")
-		return ""
-	},
-	spmd.OpCopyWait: func(e *kernel, in *spmd.Instr) string {
-		e.op("cp.async.wait_group %d", in.Imm)
-		return ""
-	},
+	spmd.OpCopyBulk:  (*kernel).copyBulk,
+	spmd.OpCopyGroup: (*kernel).copyGroup,
+	spmd.OpCopyWait:  (*kernel).copyWait,
 
 	spmd.OpCmp:    (*kernel).compare,
 	spmd.OpSelect: (*kernel).choice,

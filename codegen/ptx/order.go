@@ -244,6 +244,12 @@ func (o *order) touches(in *spmd.Instr) []touched {
 		return o.anywhere(in.Args[0], false)
 	case spmd.OpCopyAsync:
 		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[2], false)...)
+	case spmd.OpCopyBulk:
+		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[1], false)...)
+	case spmd.OpQuadI8, spmd.OpQuadTF32:
+		return append(o.anywhere(in.Args[0], false), o.anywhere(in.Args[1], false)...)
+	case spmd.OpQuadBF16:
+		return o.anywhere(in.Args[4], false)
 	case spmd.OpMMA8:
 		return append(o.anywhere(in.Args[0], true), append(o.anywhere(in.Args[1], false), o.anywhere(in.Args[2], false)...)...)
 	}

@@ -210,7 +210,11 @@ func (s *step) call(launch, lo, hi, shared string) {
 	s.op("brx.idx.uni %s, %s", kernel, list)
 	for i, l := range labels {
 		s.at(l)
-		s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, team, scratch)
+		if m.inlined[i] != "" {
+			s.b.WriteString(m.inline(i, [6]string{s.ctx, args, lo, hi, team, scratch}))
+		} else {
+			s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, team, scratch)
+		}
 		if i+1 < len(labels) {
 			s.op("bra.uni %s", called)
 		}

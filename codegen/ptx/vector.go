@@ -46,7 +46,7 @@ func (e *kernel) together(r *spmd.Region) {
 				}
 				open[n] = append(open[n], in)
 			}
-		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpCopyAsync, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
+		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpCopyAsync, spmd.OpCopyBulk, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
 			flush()
 		default:
 			if e.meets[in] {

@@ -231,7 +231,7 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.code, f.pc, f.stop, f.sys[sysTile] = f.body, 0, false, int64(t.index)
-		f.copies, f.groups = f.copies[:0], 0
+		f.copies, f.groups, f.quads = f.copies[:0], 0, 0
 	}
 	r.mem.noCopies()
 	err := r.mem.count()
@@ -263,6 +263,9 @@ func (r *runner) round() (ended bool, err error) {
 	}
 	f := &r.frames[0]
 	for i := range r.frames {
+		if q := i &^ (quadMembers - 1); r.frames[i].quads != r.frames[q].quads {
+			return false, fmt.Errorf("the members of the team part: members %d and %d have not done the same products of a quad", q, i)
+		}
 		if g := &r.frames[i]; g.pc != f.pc {
 			return false, fmt.Errorf("the members of the team part: member 0 %s, member %d %s", f.where(), i, g.where())
 		}

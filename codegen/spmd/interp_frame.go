@@ -46,6 +46,7 @@ type frame struct {
 
 	copies []asyncCopy // that nobody has waited for
 	groups int         // of copies that have ended
+	quads  uint64      // which products of quads it has taken part in
 
 	body   []inst
 	sys    [numSys]int64

@@ -7,6 +7,7 @@ type clocks struct {
 	known [][]uint32
 	syncs map[syncKey][]uint32 // what a warp that acquires at an address comes to know
 	fence []fence              // of each warp
+	async []uint32             // of each thread: what it wrote before this time the async proxy sees
 }
 
 // syncKey is an address in a state space. Releases of scope .cta are seen in their block only; block is -1 for what all blocks see.
@@ -133,4 +134,21 @@ func (c *clocks) publish(k syncKey, rel []uint32) {
 		c.syncs[k] = to
 	}
 	join(to, rel)
+}
+
+// show is a proxy fence of a thread.
+func (c *clocks) show(thread int32) {
+	if c.async == nil {
+		c.async = make([]uint32, len(c.known)*lanes)
+	}
+	c.now++
+	c.async[thread] = c.now
+}
+
+// shown is before which time a thread's writes are seen by the async proxy.
+func (c *clocks) shown(thread int32) uint32 {
+	if c.async == nil {
+		return 0
+	}
+	return c.async[thread]
 }
