@@ -81,8 +81,8 @@ func (m *module) kernel(number int) (text string, err error) {
 		e.endBulk()
 	}
 	if inline {
-		m.inlined[number] = e.function("")
-		return m.headComment(number), nil
+		m.inlined[number] = m.headComment(number) + e.function("")
+		return "", nil
 	}
 	e.op("ret")
 	return m.headComment(number) + e.function(".func "+m.symbol(number)+" "+kernelParams), nil

@@ -33,8 +33,9 @@ func Emit(prefix, weightsSHA256 string, p *spmd.Program) ([]byte, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("target %s: kernel %s: %w", p.Target.Name, k.Name, err))
 		}
-		kernels.WriteString(text)
-		kernels.WriteByte('\n')
+		if text != "" {
+			kernels.WriteString(text + "\n")
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

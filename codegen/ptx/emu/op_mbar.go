@@ -194,7 +194,7 @@ func askPhase(w *warp, in *inst) {
 		w.spun = false
 		return
 	}
-	w.spun = true
+	w.spun, w.sinceStrong = true, 0
 	at := w.r(in.a)[bits.TrailingZeros32(late)] + uint64(in.imm)
 	if x := w.b.mbarriers[at]; x.asked {
 		w.land(x)
