@@ -94,19 +94,17 @@ func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 	members := int64(k.Target.Members)
 	s := &stage{matrix: c.m, code: k, lo: lo, hi: hi, columns: c.columns, member: k.Member(), rows: members * memberRows}
 	s.floats = c.m.x.elem == spmd.F32
-	multiply, ask := s.multiply, s.ask
+	lay, loop := s.lay, s.loop
 	if k.Target.Quads {
-		multiply, ask = s.multiplyQuads, s.askBulk
-		s.layQuads()
-	} else {
-		s.lay()
+		lay, loop = s.layQuads, s.loopQuads
 	}
+	lay()
 	s.chunks = c.m.padded * c.m.w.elem.Bytes() / s.w.size
 	sums := s.rows / 16 * (s.columns / 8) * tileStride
 	s.buffer = k.Scratch(spmd.I8, max(s.stages*s.bytes, 4*sums))
 	s.first = k.Mul(k.panel, k.I(s.columns/panelWide))
 	s.plan()
-	acc := s.loop(ask, multiply)
+	acc := loop()
 	k.CopyWait(0)
 	k.Barrier() // all have read the last stage: the sums take its place
 	s.put(acc)
@@ -199,9 +197,9 @@ func (s *stage) ask(chunk *spmd.Value) {
 }
 
 // loop goes through K. When a chunk has arrived for all, everybody is done with the one before, whose stage is then filled again.
-func (s *stage) loop(ask func(chunk *spmd.Value), multiply func(at *spmd.Value, acc []*spmd.Value) []*spmd.Value) []*spmd.Value {
+func (s *stage) loop() []*spmd.Value {
 	for i := range s.stages - 1 {
-		ask(s.I(i))
+		s.ask(s.I(i))
 	}
 	zero := s.Splat(s.I32(0))
 	if s.floats {
@@ -211,8 +209,8 @@ func (s *stage) loop(ask func(chunk *spmd.Value), multiply func(at *spmd.Value, 
 	return s.For(s.I(0), s.I(s.chunks), 1, acc, func(i *spmd.Value, acc []*spmd.Value) []*spmd.Value {
 		s.CopyWait(s.stages - 2)
 		s.Barrier()
-		ask(s.Add(i, s.I(s.stages-1)))
-		return multiply(s.Mul(s.Rem(i, s.I(s.stages)), s.I(s.bytes)), acc)
+		s.ask(s.Add(i, s.I(s.stages-1)))
+		return s.multiply(s.Mul(s.Rem(i, s.I(s.stages)), s.I(s.bytes)), acc)
 	})
 }
 

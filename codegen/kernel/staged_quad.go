@@ -56,10 +56,33 @@ func (s *stage) planQuads(lastRow, lastPanel *spmd.Value, panel int64) {
 	s.fromW = s.Offset(s.fromW, s.Mul(s.Min(s.member, lastPanel), s.I(panel)))
 }
 
-// askBulk begins the copies of a chunk, if there is such a one, and ends their group.
-func (s *stage) askBulk(chunk *spmd.Value) {
+// loopQuads goes through K. The stage that is filled again is that of the chunk before, so where stages begin is carried along: their number need not be a power
+// of two, and a GPU divides slowly.
+func (s *stage) loopQuads() []*spmd.Value {
+	for i := range s.stages - 1 {
+		s.askBulk(s.I(i), s.I(i*s.bytes))
+	}
+	zero := s.Splat(s.I32(0))
+	if s.floats {
+		zero = s.Splat(s.F(0))
+	}
+	carry := each(make([]*spmd.Value, 2+s.columns/2), func(int) *spmd.Value { return zero })
+	carry[0], carry[1] = s.I32(0), s.I32(int32((s.stages-1)*s.bytes))
+	return s.For(s.I(0), s.I(s.chunks), 1, carry, func(i *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		at, before := c[0], c[1]
+		s.CopyWait(s.stages - 2)
+		s.Barrier()
+		s.askBulk(s.Add(i, s.I(s.stages-1)), s.Extend(before))
+		acc := s.multiplyQuads(s.Extend(at), c[2:])
+		next := s.Add(at, s.I32(int32(s.bytes)))
+		next = s.Select(s.Cmp(spmd.EQ, next, s.I32(int32(s.stages*s.bytes))), s.I32(0), next)
+		return append([]*spmd.Value{next, at}, acc...)
+	})[2:]
+}
+
+// askBulk begins the copies of a chunk, if there is such a one, to the stage at a byte, and ends their group.
+func (s *stage) askBulk(chunk, at *spmd.Value) {
 	s.If(s.Cmp(spmd.LT, chunk, s.I(s.chunks)), func() []*spmd.Value {
-		at := s.Mul(s.Rem(chunk, s.I(s.stages)), s.I(s.bytes))
 		bulk := func() []*spmd.Value {
 			to := s.Offset(s.buffer, s.Add(at, s.Add(s.Mul(s.member, s.I(pieceBytes)), s.I(s.w.at))))
 			s.CopyBulk(to, s.Offset(s.fromW, s.Mul(chunk, s.I(s.runs*pieceBytes))), s.runs, pieceBytes, s.columns*copyBytes, pieceBytes)

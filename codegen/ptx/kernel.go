@@ -111,7 +111,7 @@ func (e *kernel) entry() {
 		e.first = e.to(truth, "setp.eq.s32", e.lane, "0")
 	}
 	if e.used != nil {
-		e.always = e.to(truth, "setp.ge.s32", e.lane, "0")
+		e.always = e.to(truth, "setp.eq.s32", "0", "0")
 	}
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
@@ -178,7 +178,10 @@ func (e *kernel) region(r *spmd.Region, params []string) {
 			e.next = r.Body[i+1]
 		}
 		if e.meets[in] {
-			e.meetLanes()
+			if in.Op == spmd.OpCopyBulk {
+				e.fence()
+			}
+			e.op("bar.warp.sync 0xffffffff")
 		}
 		switch in.Op {
 		case spmd.OpFor:

@@ -109,6 +109,25 @@ func TestSizeOfCodes(t *testing.T) {
 	}
 }
 
+// TestWideTiles has so many columns, those of a vocabulary, that a tile of quads has 256.
+func TestWideTiles(t *testing.T) {
+	g := quantizedIn(t, noisyMamba(t, 64, 1, 4, 24600), "w8a8-token", false)
+	p, weights := program(t, g, "ptx:sm_90a", kernels.Options{MaxRows: 128, MaxSeqs: 1})
+	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes),
+		Input: spmd.StepInput{IDs: tokens(80, g.Vocab), SeqStart: []int32{0, 80}, SeqSlot: []int32{1}}}
+	for i := range int32(70) {
+		d.Input.OutRow = append(d.Input.OutRow, i+5)
+	}
+	text, err := Emit("model", testSHA, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), ".m64n256k32.") {
+		t.Error("no product has 256 columns")
+	}
+	run(t, d, parsed(t, p), shape{3, blockThreads})
+}
+
 // noisyMamba is hollowMamba with weights.
 func noisyMamba(t *testing.T, width, layers, rank, vocab int) string {
 	t.Helper()

@@ -249,6 +249,7 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 
 // round runs each member to its next barrier or its end, which must be the same for all.
 func (r *runner) round() (ended bool, err error) {
+	r.mem.round++
 	first := 0
 	if r.m.Seed != 0 {
 		first = r.rng.IntN(len(r.frames))

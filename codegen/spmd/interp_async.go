@@ -75,6 +75,7 @@ func copyWait(f *frame, in *inst) {
 			continue
 		}
 		copy(f.mem.bytes[teamScratch][c.to:], c.data[:])
+		f.mem.note(c.to, c.to+copyBytes)
 		f.mem.arriving--
 		f.mem.pending[c.to/copyBytes]--
 	}
@@ -93,7 +94,25 @@ func (m *memory) underway(from, to int64) bool {
 
 // noCopies is the state at the start of a tile.
 func (m *memory) noCopies() {
+	m.round++
 	if n := (len(m.bytes[teamScratch]) + copyBytes - 1) / copyBytes; m.arriving > 0 || len(m.pending) < n {
-		m.pending, m.arriving = make([]uint8, n), 0
+		m.pending, m.written, m.arriving = make([]uint8, n), make([]uint32, n), 0
 	}
+}
+
+// note says that some bytes of scratch are written.
+func (m *memory) note(from, to int64) {
+	for i := from / copyBytes; i*copyBytes < to; i++ {
+		m.written[i] = m.round
+	}
+}
+
+// fresh says whether some of the bytes were written since the last barrier.
+func (m *memory) fresh(from, to int64) bool {
+	for i := from / copyBytes; i*copyBytes < to; i++ {
+		if m.written[i] == m.round {
+			return true
+		}
+	}
+	return false
 }

@@ -38,6 +38,10 @@ func (f *frame) quadRun(in *inst, p pointer, first, n, stride int64) (lines [][q
 		if f.stop {
 			return nil
 		}
+		if at := p.off + half*stride + first*runBytes; f.mem.fresh(at, at+n*runBytes) {
+			f.fail(in, "bytes %d to %d of scratch were written since the last barrier", at, at+n*runBytes)
+			return nil
+		}
 		for i := range lines {
 			copy(lines[i][half*runBytes:], b[int64(i)*runBytes:][:runBytes])
 		}

@@ -134,6 +134,7 @@ func TestQuadFaults(t *testing.T) {
 		{"apart", "strides 1024 1024 bytes 512", "strides 1024 500 bytes 512", "stride 500: wanted is a multiple of 16 in 512"},
 		{"into memory", "copybulk %2", "copybulk %0", "copies into weights, not into scratch"},
 		{"not waited for", "copywait 0", "copywait 1", "a copy to them may not have arrived"},
+		{"no barrier", "  barrier\n", "", "of scratch were written since the last barrier"},
 		{"misaligned", "const i64 512", "const i64 500", "copies from byte 2560 to byte 2548: multiples of 16"},
 		{"beyond the end", "const i64 2560", "const i64 16000", "of weights, which has 16384"},
 	} {
