@@ -14,7 +14,7 @@ type Options struct {
 	Weights string // element type of matrices: "as-is" (the checkpoint's), "f32" or "bf16"; vectors, A and the convolution's taps are f32 always
 	MaxRows int    // rows of a step at most; 0: 512
 	MaxSeqs int    // sequences of a step at most; 0: 256
-	Fast    bool   // products of many rows of floats may round to bf16 and sum in any order, on targets that gain by it
+	Fast    bool   // products of many rows of floats may round to bf16 or tf32 and sum in any order, on targets that gain by it
 }
 
 // weightModes are the values of Options.Weights.

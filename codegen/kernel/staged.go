@@ -12,7 +12,7 @@ import (
 // so do the four of a row, so that lane l of the fragment that begins at row r reads the sixteen bytes at 64 r + 16 l: one load without bank conflicts, whose
 // first two words go into one product and whose last two into another. In which order the products of a chunk are added does not matter to exact sums. Rows and
 // columns of floats, where they may be rounded to bf16, have twice the bytes: their even and their odd runs lie apart, each like a row of codes, and become
-// bf16 on the way into a fragment.
+// bf16 on the way into a fragment. What quads do instead is in staged_quad.go.
 const (
 	mostStages  = 4
 	mostStaged  = 96 << 10 // bytes of all stages: what every GPU has
@@ -69,7 +69,7 @@ type stage struct {
 	x, w         operand
 	bytes        int64 // of a stage
 	floats       bool  // sums are floats
-	runs         int64 // of sixteen bytes of a column in a chunk
+	runs         int64 // of sixteen bytes of a column in a chunk, for quads
 }
 
 // operand is the rows or the columns of a tile.
@@ -122,7 +122,6 @@ func (c *contraction) buildStaged(k *code, lo, hi *spmd.Value) {
 func (s *stage) lay() {
 	s.across = s.columns / panelWide
 	s.down, s.wide = s.across, panelWide/8
-	s.runs = chunkRuns
 	s.x = newOperand(s.rows, s.floats, 0)
 	s.w = newOperand(s.columns, s.matrix.w.elem == spmd.F32, s.rows*s.x.size)
 	s.bytes = s.w.at + s.columns*s.w.size

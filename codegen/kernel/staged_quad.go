@@ -30,7 +30,7 @@ func (s *stage) layQuads() {
 	}
 	s.w = operand{n: s.columns, size: size, at: s.rows * s.x.size}
 	s.bytes = s.w.at + s.columns*s.w.size
-	s.stages = min(quadStages, int64(s.Target.Scratch)/s.bytes)
+	s.stages = max(2, min(quadStages, int64(s.Target.Scratch)/s.bytes))
 }
 
 // planQuads finds what each lane copies of a chunk's rows, and which panel is the member's to copy. A warp takes 64 bytes of eight rows; eight lanes copy to 128

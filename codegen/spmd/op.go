@@ -185,7 +185,7 @@ var ops = [numOps]struct {
 	OpQuadTF32:    {"quadtf32", "a b c...", "*f32 *f32 <f32>... -> <f32>...", "", immStrides, "the same over 8 float32 of which the low 13 bits are not looked at, a and b in scratch; sums in any order"},
 	OpPackBF16:    {"packbf16", "x y", "<f32> <f32> -> <i32>", "", noImm, "x and y as bf16, half to even, x in the low half"},
 	OpCopyAsync:   {"copyasync", "to v from w", "*E <i32> *E <i32> ->", "", noImm, "lane l: the 16 bytes at from[w[l]] go to to[v[l]] in scratch, both at multiples of 16; they may arrive at any time until copywait, and until then nobody may touch the place"},
-	OpCopyBulk:    {"copybulk", "to from", "*E *E ->", "", immPieces, "the same for 1 to 32 pieces of memory, of a multiple of 16 bytes each: piece i goes from byte i*strides[1] of from to byte i*strides[0] of to"},
+	OpCopyBulk:    {"copybulk", "to from", "*E *E ->", "", immPieces, "the same for 1 to 32 pieces of memory, of a multiple of 16 bytes each; they lie apart by strides, the first of them in scratch and the second in memory"},
 	OpCopyGroup:   {"copygroup", "", "->", "", noImm, "ends a group of the member's copies"},
 	OpCopyWait:    {"copywait", "", "->", "", immGroups, "all of the member's groups of copies but the last Imm have arrived"},
 	OpPrefetch:    {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},
