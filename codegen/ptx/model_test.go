@@ -171,24 +171,25 @@ func TestSize(t *testing.T) {
 	for _, tc := range []struct {
 		target string
 		o      kernels.Options
+		most   int // KiB of PTX; a fast module has two kernels for each product
 	}{
-		{"ptx:sm_80", kernels.Options{Weights: "as-is"}},
-		{"ptx:sm_80", kernels.Options{Weights: "bf16"}},
-		{"ptx:sm_90a", kernels.Options{Weights: "as-is", Fast: true}},
-		{"ptx:sm_90a", kernels.Options{Weights: "bf16", Fast: true, MaxRows: 4096}}, // in tiles of 256 columns
+		{"ptx:sm_80", kernels.Options{Weights: "as-is"}, 400},
+		{"ptx:sm_80", kernels.Options{Weights: "bf16"}, 400},
+		{"ptx:sm_90a", kernels.Options{Weights: "as-is", Fast: true}, 450},
+		{"ptx:sm_90a", kernels.Options{Weights: "bf16", Fast: true, MaxRows: 4096}, 600}, // in tiles of 256 columns
 	} {
-		checkSize(t, plan(t, g, tc.target, tc.o).Programs[0], fmt.Sprint(tc))
+		checkSize(t, plan(t, g, tc.target, tc.o).Programs[0], fmt.Sprint(tc), tc.most)
 	}
 }
 
-// checkSize bounds a module, of which ptxas must not take long.
-func checkSize(t *testing.T, p *spmd.Program, name string) {
+// checkSize bounds a module's text.
+func checkSize(t *testing.T, p *spmd.Program, name string, most int) {
 	t.Helper()
 	text, err := Emit("model", testSHA, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(text) > 400<<10 {
+	if len(text) > most<<10 {
 		t.Errorf("%s: %d bytes of PTX", name, len(text))
 	}
 	if a, err := FindAssembler(); err == nil {

@@ -17,13 +17,14 @@ var quads = map[spmd.Op]struct {
 	name  string
 	steps int // of K
 	class class
-	last  string // operands behind the descriptors: whether to add, signs, transpositions
+	last  string // operands behind the predicate: signs, and that nothing is transposed
 }{
 	spmd.OpQuadI8:   {"s32.s8.s8", 32, word, ""},
 	spmd.OpQuadBF16: {"f32.bf16.bf16", 16, float, ", 1, 1, 0"},
 	spmd.OpQuadTF32: {"f32.tf32.tf32", 8, float, ", 1, 1"},
 }
 
+// isQuad says that an instruction is a product of a quad; nil is none.
 func isQuad(in *spmd.Instr) bool { return in != nil && quads[in.Op].name != "" }
 
 // hasQuads says whether a kernel stands in the entry.
@@ -33,6 +34,7 @@ func hasQuads(k *spmd.Kernel) bool {
 	return found
 }
 
+// quad is a product.
 func (e *kernel) quad(in *spmd.Instr) string {
 	q := quads[in.Op]
 	n := len(in.Args) - len(in.Results)
@@ -41,6 +43,9 @@ func (e *kernel) quad(in *spmd.Instr) string {
 	if in.Op == spmd.OpQuadBF16 {
 		var regs []string
 		for i := range 4 {
+			if !isRegister(e.arg(in, i)) { // one is written, which must not be behind the fence
+				e.endGroup()
+			}
 			regs = append(regs, e.register(word, e.arg(in, i)))
 		}
 		a = "{" + strings.Join(regs, ", ") + "}"
@@ -62,6 +67,7 @@ func (e *kernel) quad(in *spmd.Instr) string {
 	return ""
 }
 
+// endGroup waits for the products of a group, if there is one.
 func (e *kernel) endGroup() {
 	if e.group {
 		e.op("wgmma.commit_group.sync.aligned")
