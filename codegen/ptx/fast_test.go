@@ -13,7 +13,7 @@ import (
 	"github.com/ssmc/ssmc/ir"
 )
 
-// TestFast lets products of many rows be of bf16: of weights that are bf16, and of float32 ones. Logits come close to the evaluator's and are not the same;
+// TestFast lets products of many rows be of bf16, or of tf32: of weights that are bf16, and of float32 ones. Logits come close to the evaluator's and are not the same;
 // without the option, and with few rows, nothing of the kind is done.
 func TestFast(t *testing.T) {
 	const target = "ptx:sm_80" // for what is the same on all
