@@ -16,7 +16,14 @@ import (
 
 // TestStagedWaits takes waits and barriers out of a module with tiles of many rows: the emulator must see each of them missing.
 func TestStagedWaits(t *testing.T) {
-	g := quantized(t, "mamba-tiny", "w8a8", false)
+	for _, scheme := range []string{"w8a8", "quamba2-w4a8"} {
+		t.Run(scheme, func(t *testing.T) { stagedWaits(t, scheme) })
+	}
+}
+
+func stagedWaits(t *testing.T, scheme string) {
+	t.Helper()
+	g := quantized(t, "mamba-tiny", scheme, false)
 	p, weights := program(t, g, "ptx:sm_80", kernels.Options{MaxRows: 160, MaxSeqs: 4})
 	text, err := Emit("model", testSHA, p)
 	if err != nil {
