@@ -12,6 +12,7 @@ func FuzzParse(f *testing.F) {
 	for _, p := range testPrograms(f, 8) {
 		f.Add(p.String())
 	}
+	f.Add(gatherRuns(f, 8).String())
 	f.Add("program p {\n}")
 	f.Fuzz(func(t *testing.T, text string) { hostile(t, text) })
 }

@@ -301,17 +301,22 @@ func refused(t *testing.T, lines ...string) {
 	}
 }
 
+// gatherRuns stores four neighbours of each lane, the last lane's first.
+func gatherRuns(t testing.TB, lanes int) *Program {
+	tg := target(lanes)
+	b := NewBuilder("run", tg)
+	x, out := b.Param("x", U8, Weights), b.Param("out", I32, Work)
+	back := b.Shl(b.Sub(b.I32(int32(lanes-1)), b.Lane()), 2)
+	for r, v := range b.GatherRun(x, back, 8, 4) {
+		b.StoreV(out, nil, int64(r*lanes), v)
+	}
+	return program(finish(t, b), tg, Grid{Panels: 1}, 0, 0)
+}
+
 // TestGatherRun: neighbours from where each lane says, and what is refused.
 func TestGatherRun(t *testing.T) {
 	for _, lanes := range allLanes {
-		tg := target(lanes)
-		b := NewBuilder("run", tg)
-		x, out := b.Param("x", U8, Weights), b.Param("out", I32, Work)
-		back := b.Shl(b.Sub(b.I32(int32(lanes-1)), b.Lane()), 2)
-		for r, v := range b.GatherRun(x, back, 8, 4) {
-			b.StoreV(out, nil, int64(r*lanes), v)
-		}
-		p := program(finish(t, b), tg, Grid{Panels: 1}, 0, 0)
+		p := gatherRuns(t, lanes)
 		w := make([]byte, 8+4*lanes)
 		for i := range w {
 			w[i] = byte(i)
