@@ -250,7 +250,7 @@ const rows8 = `module "rows" vocab=<E> {
 }
 `
 
-// product4 is a product by codes of four bits of all rows, and its like of the wanted ones.
+// product4 is a product by codes of four bits of all rows, its like of the wanted ones, and one of floats by the same weight.
 const product4 = `module "product" vocab=<E> {
   weight %embed: f32[<V>, <D>]
   weight %w: i4[<E>, <D>]
@@ -272,7 +272,11 @@ const product4 = `module "product" vocab=<E> {
     }
     group contract g4 {
       %z = linear %last.q %w _ %s group=<P> : f32[O, <E>]
-      %logits = sub %z %last : f32[O, <E>]
+      %d = sub %z %last : f32[O, <E>]
+    }
+    group contract g5 {
+      %f = linear %last.x %w _ %s group=<P> : f32[O, <E>]
+      %logits = sub %d %f : f32[O, <E>]
     }
     return %logits
   }

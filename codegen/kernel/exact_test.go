@@ -38,6 +38,8 @@ func TestSameBits(t *testing.T) {
 		{"four bits, groups of 128, less than one", product4, sizes{vocab: 11, d: 19, e: 70, groups: 1, p: 128}, []int{9, 64}},
 		{"four bits, groups of 64", product4, sizes{vocab: 9, d: 192, e: 33, groups: 3, p: 64}, []int{130}},
 		{"four bits, groups of 64, odd", product4, sizes{vocab: 11, d: 77, e: 520, groups: 2, p: 64}, []int{3, 60}},
+		{"four bits, one group, short runs", product4, sizes{vocab: 11, d: 48, e: 40, groups: 1, p: 48}, []int{3, 66}},
+		{"four bits, one group", product4, sizes{vocab: 11, d: 96, e: 40, groups: 1, p: 96}, []int{3, 66}},
 		{"four bits, groups of 192", product4, sizes{vocab: 11, d: 200, e: 40, groups: 2, p: 192}, []int{3, 66}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
 		{"row scales", rows8, sizes{vocab: 40, e: 64, groups: 2, hb: 1, hm: 1, hk: 6}, []int{3, 1, 9}},

@@ -34,11 +34,11 @@ func fragmentGroup(x, w *ir.Value, group int) int64 {
 	return size
 }
 
-// inFragments says that a product is one of these.
-func inFragments(linear *ir.Op) bool {
+// inFragments says that a product is one of these. Another one by the same weight may have made its runs shorter.
+func (p *planner) inFragments(linear *ir.Op) bool {
 	x, w := linear.Args[0], linear.Args[1]
 	group := fragmentGroup(x, w, linear.Attrs.GroupSize)
-	return x.Type.DType == ir.I8 && productForm(x, w) == nibbles && (group == rowBytes || group == 2*rowBytes)
+	return x.Type.DType == ir.I8 && productForm(x, w) == nibbles && p.runs[w]*spmd.I32.Bytes() == copyBytes && (group == rowBytes || group == 2*rowBytes)
 }
 
 // nibbleBytes is how many bytes of a column a group has.

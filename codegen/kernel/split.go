@@ -33,7 +33,7 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	ways := []way{byPanels}
 	switch {
 	case linear == nil || p.members == 1 || p.runs[linear.Args[1]] <= 1:
-	case productForm(linear.Args[0], linear.Args[1]) == words, inFragments(linear):
+	case productForm(linear.Args[0], linear.Args[1]) == words, p.inFragments(linear):
 		ways = []way{few, staged}
 	case linear.Attrs.GroupSize > 0:
 		ways = []way{shared}
