@@ -62,12 +62,7 @@ func (s *stage) loopQuads() []*spmd.Value {
 	for i := range s.stages - 1 {
 		s.askBulk(s.I(i), s.I(i*s.bytes))
 	}
-	zero := s.Splat(s.I32(0))
-	if s.floats {
-		zero = s.Splat(s.F(0))
-	}
-	carry := each(make([]*spmd.Value, 2+s.columns/2), func(int) *spmd.Value { return zero })
-	carry[0], carry[1] = s.I32(0), s.I32(int32((s.stages-1)*s.bytes))
+	carry := append([]*spmd.Value{s.I32(0), s.I32(int32((s.stages - 1) * s.bytes))}, s.zeros()...)
 	return s.For(s.I(0), s.I(s.chunks), 1, carry, func(i *spmd.Value, c []*spmd.Value) []*spmd.Value {
 		at, before := c[0], c[1]
 		s.CopyWait(s.stages - 2)

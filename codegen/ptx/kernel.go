@@ -161,7 +161,7 @@ func (e *kernel) fence() {
 func (e *kernel) define(v *spmd.Value, x string) {
 	e.vals[v] = x
 	for _, n := range e.lanes[v] {
-		e.scopes[len(e.scopes)-1][place{v, nil, n}] = e.movedLanes(v, x, n)
+		e.scopes[len(e.scopes)-1][place{p: v, lanes: n}] = e.movedLanes(v, x, n)
 	}
 }
 

@@ -73,7 +73,11 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpRound: func(e *kernel, in *spmd.Instr) string { return e.to(word, "cvt.rni.s32.f32", e.floatArg(in, 0)) },
 	spmd.OpToF32: func(e *kernel, in *spmd.Instr) string { return e.to(float, "cvt.rn.f32.s32", e.wordArg(in, 0)) },
 	spmd.OpBitcast: func(e *kernel, in *spmd.Instr) string {
-		return e.to(e.class(in.Results[0]), "mov.b32", e.register(e.class(in.Args[0]), e.arg(in, 0)))
+		x := e.register(e.class(in.Args[0]), e.arg(in, 0))
+		if e.class(in.Results[0]) == float { // which may be in a register of bits
+			return x
+		}
+		return e.to(word, "mov.b32", x)
 	},
 	spmd.OpExtend:   func(e *kernel, in *spmd.Instr) string { return e.arg(in, 0) }, // what fits is held in 32 bits
 	spmd.OpTruncate: func(e *kernel, in *spmd.Instr) string { return e.val32(in.Args[0]) },
@@ -84,6 +88,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpLoadVN:      (*kernel).loadMasked,
 	spmd.OpLoadRun:     (*kernel).loadRun,
 	spmd.OpGather:      (*kernel).gather,
+	spmd.OpGatherRun:   (*kernel).gatherRun,
 	spmd.OpStore:       (*kernel).store,
 	spmd.OpStoreV:      (*kernel).store,
 	spmd.OpStoreVN:     (*kernel).store,

@@ -241,7 +241,7 @@ func (o *order) touches(in *spmd.Instr) []touched {
 		return o.touch(in, touch{store: true, lanes: true}, 1)
 	case spmd.OpStoreVN:
 		return o.touch(in, touch{store: true, lanes: true}, 2)
-	case spmd.OpGather, spmd.OpLoadRun:
+	case spmd.OpGather, spmd.OpGatherRun, spmd.OpLoadRun:
 		return o.anywhere(in.Args[0], false)
 	case spmd.OpCopyAsync:
 		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[2], false)...)

@@ -35,17 +35,18 @@ func without(behind, what string) func(body string) string {
 // TestStagedWaits takes waits and barriers out of modules with tiles of many rows: the emulator must see each of them missing.
 func TestStagedWaits(t *testing.T) {
 	fine := sabotage{"nothing", func(b string) string { return b }, ""}
-	t.Run("fragments", func(t *testing.T) {
-		checkSabotage(t, "ptx:sm_80", "_staged (", "\n}\n", []sabotage{
-			fine,
-			{"wait for a group too few", func(b string) string { return strings.Replace(b, "wait_group 2", "wait_group 3", 1) }, "cp.async writes it, and has not been waited for"},
-			{"no wait at all", func(b string) string { return strings.ReplaceAll(b, "cp.async.wait_group", "// ") }, "cp.async writes it, and has not been waited for"},
-			{"no barrier in the loop", without("wait_group 2", "bar.sync"), "race: "},
-			{"no barrier before the sums", without("wait_group 0", "bar.sync"), "race: "},
-		})
-	})
+	fragments := []sabotage{
+		fine,
+		{"wait for a group too few", func(b string) string { return strings.Replace(b, "wait_group 2", "wait_group 3", 1) }, "cp.async writes it, and has not been waited for"},
+		{"no wait at all", func(b string) string { return strings.ReplaceAll(b, "cp.async.wait_group", "// ") }, "cp.async writes it, and has not been waited for"},
+		{"no barrier in the loop", without("wait_group 2", "bar.sync"), "race: "},
+		{"no barrier before the sums", without("wait_group 0", "bar.sync"), "race: "},
+	}
+	for _, c := range []struct{ scheme, target string }{{"w8a8", "ptx:sm_80"}, {"quamba2-w4a8", "ptx:sm_80"}, {"quamba2-w4a8", "ptx:sm_90a"}} {
+		t.Run(c.scheme+" "+c.target, func(t *testing.T) { checkSabotage(t, c.scheme, c.target, "_staged (", "\n}\n", fragments) })
+	}
 	t.Run("quads", func(t *testing.T) {
-		checkSabotage(t, "ptx:sm_90a", "\t{\n\t.reg .b64 %ctx", "\n}\n\t}\n", []sabotage{
+		checkSabotage(t, "w8a8", "ptx:sm_90a", "\t{\n\t.reg .b64 %ctx", "\n}\n\t}\n", []sabotage{
 			fine,
 			{"wait for a group too few", func(b string) string {
 				return strings.Replace(b, "cp.async.wait_group 1", "cp.async.wait_group 2", 1)
@@ -62,9 +63,9 @@ func TestStagedWaits(t *testing.T) {
 }
 
 // checkSabotage runs a quantized model with changes in the first kernel of many rows, which stands between two texts.
-func checkSabotage(t *testing.T, target, from, to string, list []sabotage) {
+func checkSabotage(t *testing.T, scheme, target, from, to string, list []sabotage) {
 	t.Helper()
-	g := quantized(t, "mamba-tiny", "w8a8", false)
+	g := quantized(t, "mamba-tiny", scheme, false)
 	p, weights := program(t, g, target, kernels.Options{MaxRows: 160, MaxSeqs: 4})
 	text, err := Emit("model", testSHA, p)
 	if err != nil {

@@ -30,9 +30,12 @@ func (b *Builder) LoadVN(p, i *Value, off int64, n *Value) *Value {
 
 // LoadRun gives lane l the n neighbours from p[i + off + n*l] on. They have at most 16 bytes, and begin at a multiple of their size.
 func (b *Builder) LoadRun(p, i *Value, off int64, n int) []*Value {
-	in := &Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}
+	return b.run(&Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}, n)
+}
+
+func (b *Builder) run(in *Instr, n int) []*Value {
 	for range n {
-		in.Results = append(in.Results, b.value(Type{p.Type.Elem.Reg(), Varying}, in))
+		in.Results = append(in.Results, b.value(Type{in.Args[0].Type.Elem.Reg(), Varying}, in))
 	}
 	b.cur.Body = append(b.cur.Body, in)
 	return slices.Clone(in.Results)
@@ -44,6 +47,14 @@ func (b *Builder) Gather(p, v *Value, off int64) *Value {
 		b.fail("gather by %v", v.Type)
 	}
 	return b.emit(OpGather, off, Type{p.Type.Elem.Reg(), Varying}, p, v)
+}
+
+// GatherRun gives lane l the n neighbours from p[v[l] + off] on, as LoadRun does.
+func (b *Builder) GatherRun(p, v *Value, off int64, n int) []*Value {
+	if v.Type != (Type{I32, Varying}) {
+		b.fail("gatherrun by %v", v.Type)
+	}
+	return b.run(&Instr{Op: OpGatherRun, Args: []*Value{p, v}, Imm: off}, n)
 }
 
 func (b *Builder) stored(p, x *Value) {

@@ -15,6 +15,7 @@ func FuzzParse(f *testing.F) {
 	for _, op := range []Op{OpQuadI8, OpQuadBF16, OpQuadTF32} {
 		f.Add(quadProgram(f, op).String())
 	}
+	f.Add(gatherRuns(f, 8).String())
 	f.Add("program p {\n}")
 	f.Fuzz(func(t *testing.T, text string) { hostile(t, text) })
 }

@@ -51,6 +51,7 @@ var execs = [numOps]func(in *Instr) exec{
 	OpLoadVN:      load,
 	OpLoadRun:     loadRun,
 	OpGather:      load,
+	OpGatherRun:   loadRun,
 	OpStore:       store,
 	OpStoreV:      store,
 	OpStoreVN:     store,

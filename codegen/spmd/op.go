@@ -52,6 +52,7 @@ const (
 	OpLoadVN
 	OpLoadRun
 	OpGather
+	OpGatherRun
 	OpStore
 	OpStoreV
 	OpStoreVN
@@ -174,6 +175,7 @@ var ops = [numOps]struct {
 	OpLoadVN:      {"loadvn", "p i? n", "*E i64? i64 -> <R>", "", immOffset, "the same for lanes below n; 0 in the others, whose memory is not touched"},
 	OpLoadRun:     {"loadrun", "p i?", "*E i64? -> <R>...", "", immOffset, "result r of n: lane l gets p[i + Imm + n*l + r], widened; n is a power of two, a lane's n elements have at most 16 bytes and begin at a multiple of them"},
 	OpGather:      {"gather", "p v", "*E <i32> -> <R>", "", immOffset, "lane l gets p[v[l] + Imm], widened"},
+	OpGatherRun:   {"gatherrun", "p v", "*E <i32> -> <R>...", "", immOffset, "result r of n: lane l gets p[v[l] + Imm + r], widened; n and where a lane's elements begin are as for loadrun"},
 	OpStore:       {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
 	OpStoreV:      {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:     {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
