@@ -178,7 +178,7 @@ func (s *step) tiles(launch string) string {
 	}
 	rows := s.to(word, "selp.b32", s.rows, count, s.to(truth, "setp.eq.s32", by, fmt.Sprint(int64(spmd.ByOne)))) // what a grid of panels alone goes by
 	few := s.to(truth, "setp.lt.s32", rows, get(launchLeast))
-	many := s.to(truth, "setp.gt.s32", rows, get(launchMost))
+	many := s.to(truth, "setp.gt.u32", rows, get(launchMost))
 	return s.to(word, "selp.b32", "0", n, s.to(truth, "or.pred", few, many))
 }
 
