@@ -6,9 +6,10 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-// Copies of many bytes say at an mbarrier that they have arrived. A member has a few of these behind its kernel's scratch, and its groups of copies take them
-// in turn: a group's copies add their bytes to what its mbarrier waits for, and the end of the group is the one arrival that is missing till then. Which of
-// them a member has waited for it keeps in a register.
+// Copies of many bytes say at an mbarrier that they have arrived. A team has a few of these behind its kernel's scratch, and the groups of copies, which all
+// members end together, take them in turn: a group's copies add their bytes to what its mbarrier waits for, and each member's end of the group is an arrival
+// that is missing till then. Every member waits for all of a group, its own copies and the others': who reads bytes has seen the mbarrier that says they are
+// there. Which of the groups it has waited for it keeps in a register.
 const (
 	slots     = 4 // a power of two; a group more than that waits for the oldest
 	slotBytes = 8
@@ -16,7 +17,8 @@ const (
 
 // bulk is the state of a kernel that copies so.
 type bulk struct {
-	slots          string // shared address of the member's first one
+	slots          string // shared address of the team's first one
+	maker          string // true in the lane that makes them
 	groups, waited string // how many groups have ended, and of how many it is known that they have arrived
 }
 
@@ -27,7 +29,7 @@ func slotsOf(k *spmd.Kernel) int64 {
 	if !found {
 		return 0
 	}
-	return int64(k.Members) * slots * slotBytes
+	return slots * slotBytes
 }
 
 // beginBulk makes the mbarriers.
@@ -35,22 +37,22 @@ func (e *kernel) beginBulk() {
 	if !e.shared {
 		panic("the scratch is not in shared memory")
 	}
-	b := &bulk{slots: e.to(offset, "add.s32", "%shared", fmt.Sprint(lines(e.k.Team)))}
+	b := &bulk{slots: e.to(offset, "add.s32", "%shared", fmt.Sprint(lines(e.k.Team))), maker: e.first}
 	if e.k.Members > 1 {
-		b.slots = e.to(offset, "mad.lo.s32", e.inTeam, fmt.Sprint(slots*slotBytes), b.slots)
+		b.maker = e.to(truth, "setp.eq.and.s32", e.inTeam, "0", e.first)
 	}
 	b.groups, b.waited = e.to(word, "mov.b32", "0"), e.to(word, "mov.b32", "0")
 	for i := range int64(slots) {
-		e.op("@%s mbarrier.init.shared.b64 %s, 1", e.first, field(b.slots, i*slotBytes))
+		e.op("@%s mbarrier.init.shared.b64 %s, %d", b.maker, field(b.slots, i*slotBytes), e.k.Members)
 	}
-	e.meetLanes()
+	e.meet()
 	e.bulk = b
 }
 
 // endBulk gives their memory back.
 func (e *kernel) endBulk() {
 	for i := range int64(slots) {
-		e.op("@%s mbarrier.inval.shared.b64 %s", e.first, field(e.bulk.slots, i*slotBytes))
+		e.op("@%s mbarrier.inval.shared.b64 %s", e.bulk.maker, field(e.bulk.slots, i*slotBytes))
 	}
 	e.meet() // before others use it
 }

@@ -51,7 +51,7 @@ func TestStagedWaits(t *testing.T) {
 			{"wait for a group too few", func(b string) string {
 				return strings.Replace(b, "cp.async.wait_group 1", "cp.async.wait_group 2", 1)
 			}, "cp.async writes it, and has not been waited for"},
-			{"no wait for pieces", without("cp.async.wait_group 1", "@!%"), "cp.async writes it, and has not been waited for"},
+			{"no wait for pieces", without("cp.async.wait_group 1", "@!%"), "this warp has not seen the mbarrier of that"},
 			{"no fence of mbarriers", without("mbarrier.init", "fence.proxy"), "the mbarrier was made with no fence.proxy.async behind it"},
 			{"no fence in the loop", without("cp.async.wait_group 1", "fence.proxy"), "written, with no fence.proxy.async behind it"},
 			{"no barrier in the loop", without("cp.async.wait_group 1", "bar.sync"), "race: "},

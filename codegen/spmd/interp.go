@@ -267,8 +267,12 @@ func (r *runner) round() (ended bool, err error) {
 		if q := i &^ (quadMembers - 1); r.frames[i].quads != r.frames[q].quads {
 			return false, fmt.Errorf("the members of the team part: members %d and %d have not done the same products of a quad", q, i)
 		}
-		if g := &r.frames[i]; g.pc != f.pc {
+		g := &r.frames[i]
+		if g.pc != f.pc {
 			return false, fmt.Errorf("the members of the team part: member 0 %s, member %d %s", f.where(), i, g.where())
+		}
+		if g.groups != f.groups {
+			return false, fmt.Errorf("the members of the team part: member 0 has ended %d groups of copies, member %d %d", f.groups, i, g.groups)
 		}
 	}
 	return f.pc == len(f.code), nil

@@ -15,17 +15,19 @@ type mbarrier struct {
 	by             int32  // who made it,
 	made           uint32 // and when
 	arrived        []uint32
-	through        []uint32 // what those know who have seen the last phase end (clocks)
+	through        []uint32 // what those know who have seen the last phase end (clocks),
+	ended          uint32   // and when it did
 }
 
 const mostMissing = 1<<20 - 1 // bytes, and arrivals
 
 // end begins the next phase if nothing is missing any more.
-func (x *mbarrier) end() {
+func (x *mbarrier) end(c *clocks) {
 	if x.pending > 0 || x.bytes != 0 {
 		return
 	}
 	x.phase++
+	x.ended = c.now
 	x.pending, x.asked = x.count, false
 	x.arrived, x.through = x.through, x.arrived
 	clear(x.arrived)
@@ -163,7 +165,7 @@ func arriveAt(w *warp, in *inst) {
 		}
 		x.pending--
 		w.l.clocks.leave(w.clock, x.arrived)
-		x.end()
+		x.end(w.l.clocks)
 		return true
 	})
 	w.changed()
@@ -181,6 +183,7 @@ func askPhase(w *warp, in *inst) {
 		case uint64(x.phase&1) != parity:
 			over |= 1 << l
 			join(w.l.clocks.known[w.clock], x.through)
+			w.l.clocks.bulk[w.clock] = max(w.l.clocks.bulk[w.clock], x.ended)
 		default:
 			late |= 1 << l
 		}
@@ -215,7 +218,7 @@ func (w *warp) land(x *mbarrier) {
 		w.changed()
 	}
 	x.copies = x.copies[:0]
-	x.end()
+	x.end(w.l.clocks)
 }
 
 // inMbarrier says whether some bytes of shared memory are an mbarrier's.

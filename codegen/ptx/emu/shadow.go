@@ -166,6 +166,9 @@ func (s *shadow) on(a *access, c *cell) clash {
 	if a.async && c.flags&(written|asyncWrite) == written && c.writeStamp >= a.c.shown(c.writer) {
 		return clash{why: "written, with no fence.proxy.async behind it, by", other: c.writer}
 	}
+	if c.flags&asyncWrite != 0 && c.writeStamp >= a.c.bulk[a.warp] {
+		return clash{why: "cp.async.bulk wrote it, and this warp has not seen the mbarrier of that, by", other: c.writer}
+	}
 	if !a.write && s.blank && c.flags&written == 0 {
 		return clash{why: "it has not been written", other: nobody}
 	}
