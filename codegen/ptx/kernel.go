@@ -22,7 +22,8 @@ type kernel struct {
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
 	lanes  map[*spmd.Value][]int64 // pointers to elements of which each lane takes so many
-	scopes []map[place]string      // addresses that were made, by the region that holds them
+	scopes []scope                 // what was made, by the region that holds it
+	same   map[*spmd.Value]*spmd.Value
 	lane   string                  // number of the thread in its warp
 	first  string                  // true in lane 0, "" if no store wants it
 	tile   string
@@ -44,7 +45,7 @@ type kernel struct {
 // kernel gives the text of a kernel's function.
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
-	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
+	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, same: map[*spmd.Value]*spmd.Value{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
 		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
@@ -126,9 +127,14 @@ func (e *kernel) entry() {
 		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.k.Members))
 		e.team = e.to(word, "add.s32", t, "1")
 	}
+	bases := map[int64]string{}
 	for i, p := range e.k.Params {
 		at, _ := abi.SpaceAt(p.Space) // the verifier has refused unknown ones
-		base := e.to(address, "ld.global.nc.b64", field("%ctx", at))
+		base := bases[at]
+		if base == "" {
+			base = e.to(address, "ld.global.nc.b64", field("%ctx", at))
+			bases[at] = base
+		}
 		off := e.to(wide, "ld.global.nc.b64", field("%args", int64(8*i)))
 		e.params = append(e.params, e.to(address, "add.s64", base, off))
 	}
@@ -160,14 +166,12 @@ func (e *kernel) fence() {
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
 func (e *kernel) define(v *spmd.Value, x string) {
 	e.vals[v] = x
-	for _, n := range e.lanes[v] {
-		e.scopes[len(e.scopes)-1][place{p: v, lanes: n}] = e.movedLanes(v, x, n)
-	}
+	e.placeLanes(v, e.lanes[v])
 }
 
 // region emits the instructions of a region, one after another. Its parameters are in registers.
 func (e *kernel) region(r *spmd.Region, params []string) {
-	e.scopes = append(e.scopes, map[place]string{})
+	e.scopes = append(e.scopes, newScope())
 	for i, p := range r.Params {
 		e.define(p, params[i])
 	}
@@ -193,7 +197,9 @@ func (e *kernel) region(r *spmd.Region, params []string) {
 			if emit == nil {
 				panic("no code for this operation")
 			}
-			if v := emit(e, in); len(in.Results) == 1 {
+			if v := e.again(in); v != nil {
+				e.repeat(in.Results[0], v)
+			} else if v := emit(e, in); len(in.Results) == 1 {
 				e.define(in.Results[0], v)
 			}
 		}

@@ -103,7 +103,7 @@ func (e *kernel) parts(p, i *spmd.Value, imm, lanes int64) (base string, bytes i
 	size := p.Type.Elem.Bytes()
 	i, more := split(i)
 	imm += more
-	base = e.base(place{p: p, i: i, lanes: lanes})
+	base = e.base(place{p: e.original(p), i: e.original(i), lanes: lanes})
 	imm *= size
 	if e.home(p).shared {
 		imm = int64(int32(imm))
@@ -162,14 +162,14 @@ func (e *kernel) base(at place) string {
 		bytes := e.to(wide, "shl.b64", e.val(at.i), fmt.Sprint(log2(at.p.Type.Elem.Bytes())))
 		x = e.to(address, "add.s64", from, bytes)
 	}
-	e.scopes[len(e.scopes)-1][at] = x
+	e.inner().places[at] = x
 	return x
 }
 
 // made is the register of a place, "" if there is none yet.
 func (e *kernel) made(at place) string {
 	for _, s := range e.scopes {
-		if x := s[at]; x != "" {
+		if x := s.places[at]; x != "" {
 			return x
 		}
 	}
@@ -204,7 +204,7 @@ func (e *kernel) offsetPointer(in *spmd.Instr) string {
 		}
 		return e.to(address, "add.s64", e.val(p), bytes)
 	}
-	return e.base(place{p: p, i: i})
+	return e.base(place{p: e.original(p), i: e.original(i)})
 }
 
 // scratch is a pointer into the team's memory.
@@ -297,11 +297,11 @@ func (e *kernel) gather(in *spmd.Instr) string {
 // gathered is the address that this lane gathers from.
 func (e *kernel) gathered(in *spmd.Instr) string {
 	p := in.Args[0]
-	at := place{p: p, v: in.Args[1]}
+	at := place{p: e.original(p), v: e.original(in.Args[1])}
 	base := e.made(at)
 	if base == "" {
 		base = e.moved(p, e.val(p), e.register(word, e.arg(in, 1)))
-		e.scopes[len(e.scopes)-1][at] = base
+		e.inner().places[at] = base
 	}
 	return field(base, in.Imm*p.Type.Elem.Bytes())
 }
