@@ -29,6 +29,7 @@
 //	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
 //	ahead.go               weights that are asked for before they are wanted
 //	kernel.go, ops.go, memory.go, vector.go, async.go, bulk.go, mma.go, mma_runs.go, quad.go   a kernel's function
+//	once.go                what is in a register already
 //	ranges.go, linear.go   what is known of indices: their bounds, and how they are made up
 //	order.go               where the lanes of a warp must meet
 //	text.go                a function's body in the making: registers, labels, lines

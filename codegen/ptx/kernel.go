@@ -13,6 +13,7 @@ type kernel struct {
 	code
 	m      *module
 	k      *spmd.Kernel
+	number int
 	shared bool // its scratch is in shared memory
 	ranges *ranges
 	forms  *forms
@@ -24,8 +25,8 @@ type kernel struct {
 	lanes  map[*spmd.Value][]int64 // pointers to elements of which each lane takes so many
 	scopes []scope                 // what was made, by the region that holds it
 	same   map[*spmd.Value]*spmd.Value
-	lane   string                  // number of the thread in its warp
-	first  string                  // true in lane 0, "" if no store wants it
+	lane   string // number of the thread in its warp
+	first  string // true in lane 0, "" if no store wants it
 	tile   string
 	params []string
 	counts map[spmd.Op]string
@@ -45,7 +46,7 @@ type kernel struct {
 // kernel gives the text of a kernel's function.
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
-	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, same: map[*spmd.Value]*spmd.Value{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
+	e := &kernel{m: m, k: k, number: number, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, same: map[*spmd.Value]*spmd.Value{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
 		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
@@ -129,6 +130,10 @@ func (e *kernel) entry() {
 	}
 	bases := map[int64]string{}
 	for i, p := range e.k.Params {
+		if j := e.m.sameArgument(e.number, i); j < i {
+			e.params = append(e.params, e.params[j])
+			continue
+		}
 		at, _ := abi.SpaceAt(p.Space) // the verifier has refused unknown ones
 		base := bases[at]
 		if base == "" {
@@ -360,8 +365,12 @@ func (e *kernel) choose(in *spmd.Instr) {
 		kinds[i] = e.class(res)
 		to[i] = e.reg(kinds[i])
 	}
+	regions := in.Regions
+	if last := len(regions) - 1; last > 0 && len(regions[last].Body) == 0 && len(to) == 0 { // nothing else is done
+		els, regions = done, regions[:last]
+	}
 	e.op("@!%s bra.uni %s", e.arg(in, 0), els)
-	for i, r := range in.Regions {
+	for i, r := range regions {
 		e.region(r, nil)
 		e.doing = in
 		yields := make([]string, len(r.Yield))
@@ -369,7 +378,7 @@ func (e *kernel) choose(in *spmd.Instr) {
 			yields[j] = e.as(kinds[j], y)
 		}
 		e.assign(to, kinds, yields)
-		if i == 0 {
+		if i == 0 && els != done {
 			e.op("bra.uni %s", done)
 			e.at(els)
 		}

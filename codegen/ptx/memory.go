@@ -78,6 +78,9 @@ func elementsOfLane(in *spmd.Instr) int64 {
 // moved is a pointer, whose address is x, moved by i elements; i is a 32-bit register.
 func (e *kernel) moved(p *spmd.Value, x, i string) string {
 	size := fmt.Sprint(p.Type.Elem.Bytes())
+	if e.home(p).shared && size == "1" {
+		return e.to(offset, "add.s32", i, x)
+	}
 	if e.home(p).shared {
 		return e.to(offset, "mad.lo.s32", i, size, x)
 	}
@@ -209,6 +212,9 @@ func (e *kernel) offsetPointer(in *spmd.Instr) string {
 
 // scratch is a pointer into the team's memory.
 func (e *kernel) scratch(in *spmd.Instr) string {
+	if e.shared && in.Imm == 0 {
+		return "%shared"
+	}
 	if e.shared {
 		return e.to(offset, "add.s32", "%shared", fmt.Sprint(in.Imm))
 	}

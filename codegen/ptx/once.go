@@ -23,9 +23,13 @@ var pure = [...]bool{
 type scope struct {
 	places map[place]string
 	values map[string]*spmd.Value // by the instruction that made them
+
+	constants map[string]string // registers that hold them, by class and number
 }
 
-func newScope() scope { return scope{map[place]string{}, map[string]*spmd.Value{}} }
+func newScope() scope {
+	return scope{map[place]string{}, map[string]*spmd.Value{}, map[string]string{}}
+}
 
 // inner is the scope at hand.
 func (e *kernel) inner() scope { return e.scopes[len(e.scopes)-1] }
@@ -47,6 +51,23 @@ func (e *kernel) again(in *spmd.Instr) *spmd.Value {
 	}
 	e.inner().values[key] = r
 	return nil
+}
+
+// sameArgument is the first parameter of a kernel that is what parameter i is, in all its launches: codes are also looked at as words.
+func (m *module) sameArgument(kernel, i int) int {
+	params := m.p.Kernels[kernel].Params
+	for j := range i {
+		same := params[j].Space == params[i].Space
+		for _, ph := range m.p.Phases {
+			for _, l := range ph.Launches {
+				same = same && (l.Kernel != kernel || l.Args[j] == l.Args[i])
+			}
+		}
+		if same {
+			return j
+		}
+	}
+	return i
 }
 
 // repeat says that a value is another one.

@@ -203,6 +203,9 @@ func (e *kernel) divided(op spmd.Op, k class, x, y string) string {
 	if k == wide {
 		bits = "64"
 	}
+	if op == spmd.OpAdd && y == "0" || op == spmd.OpMul && y == "1" {
+		return x
+	}
 	var n int64
 	if _, err := fmt.Sscan(y, &n); err == nil && log2(n) >= 0 {
 		switch op {

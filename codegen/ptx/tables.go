@@ -55,7 +55,7 @@ func (m *module) tables() string {
 		args = append(args, row{[]int64{0}, "none"})
 	}
 	var b strings.Builder
-	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch.\n")
+	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch. What is fused behind a first op is said where it comes first.\n")
 	m.rows(&b, "phases", phases)
 	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel, warps a tile, least and most rows (-1 any).\n")
 	m.rows(&b, "launches", launches)
@@ -79,7 +79,7 @@ type brief map[string]bool
 func (b brief) of(name string) string {
 	first, more, fused := strings.Cut(name, " + ")
 	if b[more] && fused {
-		return first + " ..."
+		return first
 	}
 	b[more] = true
 	return name
@@ -126,16 +126,21 @@ func (m *module) headComment(kernel int) string {
 		fmt.Fprintf(&b, ", %d bytes of %s memory a team", k.Team, where)
 	}
 	b.WriteString("\n// launched by")
-	const most = 4
-	n := 0
+	const most = 3
+	n, said := 0, brief{}
 	for _, ph := range m.p.Phases {
 		for _, l := range ph.Launches {
 			if l.Kernel != kernel {
 				continue
 			}
-			if n++; n <= most {
-				fmt.Fprintf(&b, " [%s: %s]", comment(ph.Name), comment(l.Note))
+			if n++; n > most {
+				continue
 			}
+			about := said.of(l.Note)
+			if ph.Name != l.Note {
+				about = said.of(ph.Name) + ": " + about
+			}
+			fmt.Fprintf(&b, " [%s]", comment(about))
 		}
 	}
 	if n > most {
@@ -143,7 +148,15 @@ func (m *module) headComment(kernel int) string {
 	}
 	b.WriteString("\n")
 	for i, p := range k.Params {
-		fmt.Fprintf(&b, "//   %d %s: %v of %v\n", i, comment(p.Name), p.Elem, p.Space)
+		if i%8 == 0 {
+			b.WriteString([]string{"// ", ",\n// "}[min(i, 1)])
+		} else {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s: %v of %v", comment(p.Name), p.Elem, p.Space)
+	}
+	if len(k.Params) > 0 {
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
