@@ -36,7 +36,7 @@ packed weights, a C header and a manifest. It appears under its name when it is 
 	target := c.flags("target")
 	countFlag(target, &o)
 	target.StringVar(&o.Target, "target", "x86-64", "CPU `levels`: x86-64 (all; the code chooses when it is loaded), native, or some with commas between: "+strings.Join(amd64.ByteNames(), ", ")+"; or a GPU: "+strings.Join(ptx.Names(), ", "))
-	target.BoolVar(&o.Fast, "fast", false, "on a GPU, multiply many rows of floats as bf16, with sums in any order: logits differ in the last bits from a CPU's")
+	target.BoolVar(&o.Fast, "fast", false, "on a GPU, multiply many rows of floats as bf16 or tf32, with sums in any order: logits differ in the last bits from a CPU's")
 	target.IntVar(&o.LLVM, "llvm", 0, "major `version` of llc; 0: any from 14 on that is found")
 	target.IntVar(&o.MaxRows, "max-rows", 0, "most tokens in a step; 0: 512")
 	target.IntVar(&o.MaxSeqs, "max-seqs", 0, "most sequences in a step; 0: 256")

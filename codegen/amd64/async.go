@@ -38,3 +38,7 @@ func (e *kernel) packBF16(in *spmd.Instr) value.Value {
 func (e *kernel) noFragments(in *spmd.Instr) value.Value {
 	panic("fragments are for targets of 32 lanes")
 }
+
+func (e *kernel) noQuads(in *spmd.Instr) value.Value {
+	panic("quads and their copies are for targets that have them")
+}

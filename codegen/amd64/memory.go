@@ -153,13 +153,25 @@ func maskedType(el spmd.Elem) types.Type {
 	return memoryType(el)
 }
 
-// gather loads one element a lane from p[v[lane] + Imm]. Where the CPU level has no fast gather llc makes loads and inserts of it.
-func (e *kernel) gather(in *spmd.Instr) value.Value {
+// gatherRun is a gather for each result.
+func (e *kernel) gatherRun(in *spmd.Instr) value.Value {
+	for r, res := range in.Results {
+		x := e.gather(in, in.Imm+int64(r))
+		if len(in.Results) == 1 {
+			return x
+		}
+		e.define(res, x)
+	}
+	return nil
+}
+
+// gather loads one element a lane from p[v[lane] + off]. Where the CPU level has no fast gather llc makes loads and inserts of it.
+func (e *kernel) gather(in *spmd.Instr, off int64) value.Value {
 	el := in.Args[0].Type.Elem
 	mem := maskedType(el)
 	p := e.cast(e.arg(in, 0), mem)
-	if in.Imm != 0 {
-		p = e.at.NewGetElementPtr(mem, p, i64(in.Imm))
+	if off != 0 {
+		p = e.at.NewGetElementPtr(mem, p, i64(off))
 	}
 	ps := e.at.NewGetElementPtr(mem, p, e.arg(in, 1))
 	t := e.vector[mem]

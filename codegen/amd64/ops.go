@@ -70,6 +70,10 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 
 	spmd.OpMMAI8:     (*kernel).noFragments,
 	spmd.OpMMABF16:   (*kernel).noFragments,
+	spmd.OpQuadI8:    (*kernel).noQuads,
+	spmd.OpQuadBF16:  (*kernel).noQuads,
+	spmd.OpQuadTF32:  (*kernel).noQuads,
+	spmd.OpCopyBulk:  (*kernel).noQuads,
 	spmd.OpPackBF16:  (*kernel).packBF16,
 	spmd.OpCopyAsync: (*kernel).copyAsync,
 	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) value.Value { return nil }, // a copy has arrived when it is done
@@ -103,7 +107,8 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) value.Value{
 	spmd.OpLoadV:       (*kernel).load,
 	spmd.OpLoadVN:      (*kernel).loadMasked,
 	spmd.OpLoadRun:     (*kernel).loadRun,
-	spmd.OpGather:      (*kernel).gather,
+	spmd.OpGather:      func(e *kernel, in *spmd.Instr) value.Value { return e.gather(in, in.Imm) },
+	spmd.OpGatherRun:   (*kernel).gatherRun,
 	spmd.OpStore:       (*kernel).store,
 	spmd.OpStoreV:      (*kernel).store,
 	spmd.OpStoreVN:     (*kernel).storeMasked,

@@ -14,7 +14,7 @@ type Options struct {
 	Weights string // element type of matrices: "as-is" (the checkpoint's), "f32" or "bf16"; vectors, A and the convolution's taps are f32 always
 	MaxRows int    // rows of a step at most; 0: 512
 	MaxSeqs int    // sequences of a step at most; 0: 256
-	Fast    bool   // products of many rows of floats may round to bf16 and sum in any order, on targets that gain by it
+	Fast    bool   // products of many rows of floats may round to bf16 or tf32 and sum in any order, on targets that gain by it
 }
 
 // weightModes are the values of Options.Weights.
@@ -94,6 +94,7 @@ type planner struct {
 	lanes        int64     // of the widest target, at least 16: memory is the same for all
 	laneBytes    int64     // what a lane of the targets loads at once; 0: an element
 	members      int64     // that can share a tile, on all targets
+	quads        bool      // four of them multiply together
 	fast         bool
 	maxRows      int64
 	maxSeqs      int64
@@ -133,7 +134,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		if t.LaneBytes != targets[0].LaneBytes {
 			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
 		}
-		if t.Members != targets[0].Members {
+		if t.Members != targets[0].Members || t.Quads != targets[0].Quads {
 			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
 		}
 	}
@@ -146,7 +147,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		p.maxSeqs = 256
 	}
 	if len(targets) > 0 {
-		p.laneBytes, p.members = int64(targets[0].LaneBytes), int64(targets[0].Members)
+		p.laneBytes, p.members, p.quads = int64(targets[0].LaneBytes), int64(targets[0].Members), targets[0].Quads
 	}
 	if len(m.Func.Returns) == 0 {
 		return nil, fmt.Errorf("the function returns nothing, want the logits first")

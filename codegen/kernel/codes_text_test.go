@@ -249,3 +249,36 @@ const rows8 = `module "rows" vocab=<E> {
   }
 }
 `
+
+// product4 is a product by codes of four bits of all rows, its like of the wanted ones, and one of floats by the same weight.
+const product4 = `module "product" vocab=<E> {
+  weight %embed: f32[<V>, <D>]
+  weight %w: i4[<E>, <D>]
+  weight %s: f32[<E>, <G>]
+  func step(%ids: i32[T], %outs: i32[O]) -> (f32[O, <E>]) {
+    group map g0 {
+      %x = gather %embed %ids : f32[T, <D>]
+      %q = quantize %x inv=90 : i8[T, <D>]
+    }
+    group contract g1 {
+      %y = linear %q %w _ %s group=<P> : f32[T, <E>]
+    }
+    group map g2 {
+      %last = gather %y %outs : f32[O, <E>]
+    }
+    group map g3 {
+      %last.x = gather %x %outs : f32[O, <D>]
+      %last.q = quantize %last.x inv=200 full=true : i8[O, <D>]
+    }
+    group contract g4 {
+      %z = linear %last.q %w _ %s group=<P> : f32[O, <E>]
+      %d = sub %z %last : f32[O, <E>]
+    }
+    group contract g5 {
+      %f = linear %last.x %w _ %s group=<P> : f32[O, <E>]
+      %logits = sub %d %f : f32[O, <E>]
+    }
+    return %logits
+  }
+}
+`

@@ -29,6 +29,7 @@ type contraction struct {
 	history *external
 	way     way
 	columns int64 // of a staged tile
+	quads   bool  // which quads multiply
 }
 
 // way is how a contraction goes about its rows. Targets with teams have several ways to do some, and take one by the number of rows.

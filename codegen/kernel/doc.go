@@ -18,7 +18,7 @@
 // floats, codes of eight bits (codes.go), codes with a scale for each group of K (groups.go). Codes that are clamped may be counted (count.go).
 //
 // Targets with teams of warps and wide loads (GPUs) have more ways: runs.go has loops over weights of which a lane loads sixteen bytes, split.go few rows
-// by a team that shares a panel, staged.go many rows in tiles that go through scratch, conv_shared.go the convolution behind those, map_shared.go
+// by a team that shares a panel, staged.go many rows in tiles that go through scratch (by quads: staged_quad.go), conv_shared.go the convolution behind those, map_shared.go
 // a row of a map by a team.
 //
 // A task (task.go) declares what its kernel reads and writes. Tasks of one depth share a phase, and memory is given to what lives at the same time

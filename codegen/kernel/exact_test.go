@@ -33,6 +33,14 @@ func TestSameBits(t *testing.T) {
 		{"four bits, many rows", embed4, sizes{vocab: 70, d: 96, groups: 3, p: 32}, []int{68}},
 		{"four bits, tied", embed4, sizes{vocab: 37, d: 64, groups: 2, p: 32}, []int{3, 1}},
 		{"four bits, wide", embed4, sizes{vocab: 530, d: 384, groups: 3, p: 128}, []int{5}},
+		{"four bits, groups of 128", product4, sizes{vocab: 9, d: 128, e: 37, groups: 1, p: 128}, []int{1, 8, 70}},
+		{"four bits, groups of 128, odd", product4, sizes{vocab: 11, d: 301, e: 101, groups: 3, p: 128}, []int{64, 67}},
+		{"four bits, groups of 128, less than one", product4, sizes{vocab: 11, d: 19, e: 70, groups: 1, p: 128}, []int{9, 64}},
+		{"four bits, groups of 64", product4, sizes{vocab: 9, d: 192, e: 33, groups: 3, p: 64}, []int{130}},
+		{"four bits, groups of 64, odd", product4, sizes{vocab: 11, d: 77, e: 520, groups: 2, p: 64}, []int{3, 60}},
+		{"four bits, one group, short runs", product4, sizes{vocab: 11, d: 48, e: 40, groups: 1, p: 48}, []int{3, 66}},
+		{"four bits, one group", product4, sizes{vocab: 11, d: 96, e: 40, groups: 1, p: 96}, []int{3, 66}},
+		{"four bits, groups of 192", product4, sizes{vocab: 11, d: 200, e: 40, groups: 2, p: 192}, []int{3, 66}},
 		{"codes, blocks", mamba8, sizes{vocab: 11, d: 35, e: 200, n: 3, r: 5, taps: 2, hb: 25, hm: 1, hk: 3}, []int{3, 13}},
 		{"row scales", rows8, sizes{vocab: 40, e: 64, groups: 2, hb: 1, hm: 1, hk: 6}, []int{3, 1, 9}},
 		{"row scales, odd", rows8, sizes{vocab: 21, e: 24, groups: 3, hb: 3, hm: 1, hk: 3}, []int{9, 2}},
@@ -48,6 +56,9 @@ func TestSameBits(t *testing.T) {
 				sameBits(t, module(t, z.replace(counted)), wide, z.rows)
 			}
 			sameBits(t, module(t, z.replace(z.text)), gpu, z.rows)
+			if strings.Contains(z.name, "many rows") { // which alone are done otherwise
+				sameBits(t, module(t, z.replace(z.text)), quads, z.rows)
+			}
 		})
 	}
 }

@@ -25,6 +25,9 @@ var wide = []spmd.Target{{Name: "32 lanes", Lanes: 32, Registers: 64, L1: 32 << 
 // gpu has what kernels ask of a GPU.
 var gpu = []spmd.Target{{Name: "gpu", Lanes: 32, Registers: 255, L1: 16 << 10, L2: 64 << 10, Members: 8, Dot: spmd.DotUnsigned, Tiles: true, LaneBytes: 16}}
 
+// quads has what they ask of one with quads.
+var quads = []spmd.Target{{Name: "gpu with quads", Lanes: 32, Registers: 255, L1: 16 << 10, L2: 64 << 10, Members: 8, Dot: spmd.DotUnsigned, Tiles: true, Quads: true, Scratch: 227 << 10, LaneBytes: 16}}
+
 // module parses the text of a model and gives its weights data from their names.
 func module(t *testing.T, text string) *ir.Module {
 	t.Helper()

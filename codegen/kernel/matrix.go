@@ -81,6 +81,9 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 		if m.group%8 != 0 {
 			return nil, fmt.Errorf("a product by weight %%%s in groups of %d: want a multiple of 8", w.Name, m.group)
 		}
+		if p.laneBytes > 0 {
+			m.group = fragmentGroup(x, w, o.group)
+		}
 		m.scales = t.weight(o.scales, packing{layout: panels(panel), elem: spmd.F32}, m.n, (m.k+m.group-1)/m.group)
 	}
 	if o.bias != nil {

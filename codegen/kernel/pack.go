@@ -58,7 +58,7 @@ func (pk packing) unitsOf(k int64) int64 {
 		return 1
 	}
 	whole := max(1, pk.run)
-	if pk.form == words && pk.run > 1 { // and, for products of fragments, in fours of them
+	if pk.form != plain && pk.run > 1 { // and, for products of fragments, in fours of them
 		whole *= chunkRuns
 	}
 	return roundUp((k+pk.form.perUnit()-1)/pk.form.perUnit(), whole)

@@ -22,7 +22,7 @@ func (p *planner) planRuns(op *ir.Op) {
 		elem = p.matrixElem(w.Weight)
 	}
 	run := p.laneBytes / elem.Bytes()
-	if group := int64(op.Attrs.GroupSize); group > 0 {
+	if group := fragmentGroup(op.Args[0], w, op.Attrs.GroupSize); group > 0 {
 		for run > 1 && group/f.perUnit()%run != 0 {
 			run /= 2
 		}

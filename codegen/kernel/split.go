@@ -33,10 +33,10 @@ func (p *planner) contractions(g *ir.Group, ops []*ir.Op) ([]*task, error) {
 	ways := []way{byPanels}
 	switch {
 	case linear == nil || p.members == 1 || p.runs[linear.Args[1]] <= 1:
-	case linear.Attrs.GroupSize > 0: // there is no tile of many rows for groups yet
-		ways = []way{shared}
-	case productForm(linear.Args[0], linear.Args[1]) == words:
+	case productForm(linear.Args[0], linear.Args[1]) == words, p.inFragments(linear):
 		ways = []way{few, staged}
+	case linear.Attrs.GroupSize > 0:
+		ways = []way{shared}
 	case p.fast && p.fastProduct(linear):
 		ways = []way{below, staged}
 	}
@@ -97,7 +97,8 @@ func (p *planner) bound(c *contraction, t *task) {
 			t.grid.Block = fewRows
 		}
 	case staged:
-		c.columns = p.stagedColumns(c.n)
+		c.quads = p.quads && !p.inFragments(c.linear)
+		c.columns = p.stagedColumns(c.n, c.quads)
 		t.grid.Panels, t.grid.Block = (c.n+c.columns-1)/c.columns, p.members*memberRows
 		t.grid.Least = fewRows
 		fmt.Fprintf(&t.shape, " tile %d", c.columns)
@@ -145,7 +146,11 @@ func (c *contraction) productShared(k *code, lo, hi, col *spmd.Value, store func
 	}
 	if c.m.group > 0 {
 		s.scales = k.Offset(c.m.scales.ptr, k.Mul(k.panel, k.I(c.m.scales.k*c.m.panel)))
-		s.groups(lo, hi)
+		if c.way == few {
+			s.fragments(lo, hi)
+		} else {
+			s.groups(lo, hi)
+		}
 		return
 	}
 	s.parts = k.Scratch(spmd.I32, s.members*sharedRows*c.m.panel)
@@ -250,16 +255,22 @@ func (s *sharing) groups(lo, hi *spmd.Value) {
 		s.Barrier()
 		s.For(s.member, s.I(int64(rows)), s.members, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			for off := int64(0); off < panel; off += w {
-				y := [][]*spmd.Value{{s.Splat(s.F(0))}}
-				steps(s.Builder, y, s.I(0), s.I(count), 4, func(g *spmd.Value, y [][]*spmd.Value, u int64) {
-					at := s.Mul(g, s.I(panel))
-					sum := s.LoadV(sums, s.Add(at, s.Mul(i, s.I(count*panel))), u*panel+off)
-					y[0][0] = s.FMA(sum, s.LoadV(s.scales, at, u*panel+off), y[0][0])
+				s.scaled(s.Add(row, i), off, func(g *spmd.Value, u int64) *spmd.Value {
+					return s.LoadV(sums, s.Add(s.Mul(g, s.I(panel)), s.Mul(i, s.I(count*panel))), u*panel+off)
 				})
-				s.store(s.Add(row, i), off, y[0][0])
 			}
 			return nil
 		})
 		s.Barrier()
 	})
+}
+
+// scaled stores a row's y = fma(sum of a group, its scale, y), groups ascending; sum gives that of group g+u.
+func (s *sharing) scaled(row *spmd.Value, off int64, sum func(g *spmd.Value, u int64) *spmd.Value) {
+	y := [][]*spmd.Value{{s.Splat(s.F(0))}}
+	steps(s.Builder, y, s.I(0), s.I(s.matrix.scales.k), 4, func(g *spmd.Value, y [][]*spmd.Value, u int64) {
+		scale := s.LoadV(s.scales, s.Mul(g, s.I(s.matrix.panel)), u*s.matrix.panel+off)
+		y[0][0] = s.FMA(sum(g, u), scale, y[0][0])
+	})
+	s.store(row, off, y[0][0])
 }

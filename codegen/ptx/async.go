@@ -14,7 +14,7 @@ func (e *kernel) fragments(in *spmd.Instr, k class, name string) string {
 	list := func(from, to int, k class) string {
 		var regs []string
 		for i := from; i < to; i++ {
-			regs = append(regs, e.register(k, e.arg(in, i)))
+			regs = append(regs, e.held(k, e.arg(in, i)))
 		}
 		return "{" + strings.Join(regs, ", ") + "}"
 	}
@@ -28,6 +28,22 @@ func (e *kernel) fragments(in *spmd.Instr, k class, name string) string {
 		e.define(r, d[i])
 	}
 	return ""
+}
+
+// held is register, of a constant once in a region: a fragment of sums begins with four of the same.
+func (e *kernel) held(k class, x string) string {
+	if isRegister(x) {
+		return x
+	}
+	key := string(k) + x
+	for _, s := range e.scopes {
+		if r := s.constants[key]; r != "" {
+			return r
+		}
+	}
+	r := e.register(k, x)
+	e.inner().constants[key] = r
+	return r
 }
 
 // copyAsync is a cp.async of sixteen bytes a lane, past the first-level cache. Scratch that had to go to global memory is no place for one: there it is a

@@ -59,3 +59,27 @@ func TestFragments(t *testing.T) {
 		assemble(t, a, text, d.Target.Name)
 	}
 }
+
+// TestQuads has products of floats whose sums are exact, too, by teams of one warpgroup and of two.
+func TestQuads(t *testing.T) {
+	for _, members := range []int{4, 8} {
+		target, err := Target("ptx:sm_90a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		target.Members = members
+		d := spmdtest.Quads(t, target)
+		text, err := Emit("model", testSHA, d.Program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := emu.Parse("quads.ptx", string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, d, m, shape{1, members * warp}, shape{2, blockThreads})
+		if a, err := FindAssembler(); err == nil {
+			assemble(t, a, text, target.Name)
+		}
+	}
+}

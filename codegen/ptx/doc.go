@@ -18,7 +18,7 @@
 // pointers and counts in global memory. It goes through the phases; between two of them lies a grid barrier: bar.sync 0 of the block, then one
 // thread of it counts itself in by atom.add.release.gpu and spins with ld.acquire.gpu, then bar.sync 0 again.
 //
-// Kernels are called by call.uni from a brx.idx.uni on the launch's kernel number. Parameters of a .func are registers: (.reg .b64 %ctx, .reg
+// Kernels are called by call.uni from a brx.idx.uni on the launch's kernel number; those with wgmma stand there themselves, in braces with registers of their own. Parameters of a .func are registers: (.reg .b64 %ctx, .reg
 // .b64 %args, .reg .b32 %lo, .reg .b32 %hi, .reg .b64 %team, .reg .b32 %shared), and so are the arguments; nothing is returned.
 //
 // # Files
@@ -28,7 +28,8 @@
 //	context.go             a module's facts
 //	step.go, phases.go     the entry: checks, phases, this worker's tiles, the grid barrier
 //	ahead.go               weights that are asked for before they are wanted
-//	kernel.go, ops.go, memory.go, vector.go, async.go, mma.go, mma_runs.go   a kernel's function
+//	kernel.go, ops.go, memory.go, vector.go, async.go, bulk.go, mma.go, mma_runs.go, quad.go   a kernel's function
+//	once.go                what is in a register already
 //	ranges.go, linear.go   what is known of indices: their bounds, and how they are made up
 //	order.go               where the lanes of a warp must meet
 //	text.go                a function's body in the making: registers, labels, lines
@@ -62,6 +63,11 @@
 //	prmt.b32 d, a, b, selector                  a constant selector; nibble bit 3 spreads the sign
 //	shfl.sync.{bfly,idx}.b32 d, a, lane, 31, 0xffffffff
 //	mma.sync.aligned.{m16n8k32.row.col.s32.s8.s8.s32,m16n8k16.row.col.f32.bf16.bf16.f32} {d0..d3}, {a0..a3}, {b0, b1}, {c0..c3}
+//	mbarrier.{init,inval}.shared.b64 [a]{, 1}    mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [a], bytes    mbarrier.arrive.shared.b64 _, [a]
+//	mbarrier.try_wait.parity.shared.b64 %p, [a], parity       these and all down to wgmma: sm_90a alone
+//	cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [a], [b], bytes, [mbarrier]    fence.proxy.async.shared::cta
+//	wgmma.mma_async.sync.aligned.m64n<N>{k32.s32.s8.s8,k8.f32.tf32.tf32,k16.f32.bf16.bf16} {d...}, a, b, %p{, 1, 1}{, 0}    a and b descriptors (.b64), or a {a0..a3}
+//	wgmma.{fence,commit_group}.sync.aligned    wgmma.wait_group.sync.aligned 0
 //	bar.warp.sync 0xffffffff    bar.sync id, threads    (id a register or constant; bar.sync 0 alone: the whole block)
 //	bra.uni $l    bra $l    brx.idx.uni %r, list    with "list: .branchtargets $a, $b;" before it    call.uni name, (args)    ret
 //

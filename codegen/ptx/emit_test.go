@@ -54,9 +54,9 @@ func TestReadable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"// bed for sm_80: 1 phases, 1 kernels. See docs/ptx.md.\n",
-		"\t0, 0, 0,  // 0 layers.0 norm\n",
-		"\t0, 0, 1, 0, 1, 0, 0, 1, 0, 2147483647 // 0 backbone.layers.0.norm?.weight ?\n",
-		"// norm\n// launched by [layers.0 norm: backbone.layers.0.norm?.weight ?]\n//   0 p0: f32 of work\n.func model_k0_norm ",
+		"\t0, 0, 0, // 0 layers.0 norm\n",
+		"\t0, 0, 1, 0, 1, 0, 0, 1, 0, -1 // 0 backbone.layers.0.norm?.weight ?\n",
+		"// norm\n// launched by [layers.0 norm: backbone.layers.0.norm?.weight ?]\n// p0: f32 of work\n.func model_k0_norm ",
 		".visible .entry model_step (.param .u64 model_step_ctx)\n.maxntid 256, 1, 1\n",
 	} {
 		if !strings.Contains(string(text), want) {

@@ -13,9 +13,10 @@ import (
 	"github.com/ssmc/ssmc/ir"
 )
 
-// TestFast lets products of many rows be of bf16: of weights that are bf16, and of float32 ones. Logits come close to the evaluator's and are not the same;
+// TestFast lets products of many rows be of bf16, or of tf32: of weights that are bf16, and of float32 ones. Logits come close to the evaluator's and are not the same;
 // without the option, and with few rows, nothing of the kind is done.
 func TestFast(t *testing.T) {
+	const target = "ptx:sm_80" // for what is the same on all
 	for _, name := range []string{"mamba-bf16", "mamba-tiny", "mamba2-groups"} {
 		t.Run(name, func(t *testing.T) {
 			g := graph(t, name)
@@ -24,14 +25,16 @@ func TestFast(t *testing.T) {
 				in.OutRow = append(in.OutRow, 2*i)
 			}
 			want := evaluate(t, g, in)
-			fast := difference(t, g, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
-			exact := difference(t, g, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4})
-			t.Logf("logits are off by %.2g fast, %.2g exact", fast, exact)
-			if fast > 0.02 || fast < 4*exact {
-				t.Errorf("fast logits are off by %g, exact ones by %g", fast, exact)
+			exact := difference(t, g, target, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4})
+			for _, target := range []string{target, "ptx:sm_90a"} {
+				fast := difference(t, g, target, in, want, kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
+				t.Logf("%s: logits are off by %.2g fast, %.2g exact", target, fast, exact)
+				if fast > 0.02 || fast < 4*exact {
+					t.Errorf("%s: fast logits are off by %g, exact ones by %g", target, fast, exact)
+				}
 			}
 			in.IDs, in.SeqStart, in.SeqSlot, in.OutRow = in.IDs[:40], []int32{0, 40}, []int32{0}, []int32{39}
-			few := difference(t, g, in, evaluate(t, g, in), kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
+			few := difference(t, g, target, in, evaluate(t, g, in), kernels.Options{MaxRows: 160, MaxSeqs: 4, Fast: true})
 			if few > 4*exact {
 				t.Errorf("logits of few rows are off by %g", few)
 			}
@@ -58,9 +61,9 @@ func evaluate(t *testing.T, g *ir.Module, in spmd.StepInput) []float64 {
 }
 
 // difference is the root of the mean square of what the emulated logits are off, over that of the logits that are wanted.
-func difference(t *testing.T, g *ir.Module, in spmd.StepInput, want []float64, o kernels.Options) float64 {
+func difference(t *testing.T, g *ir.Module, target string, in spmd.StepInput, want []float64, o kernels.Options) float64 {
 	t.Helper()
-	p, weights := program(t, g, "ptx:sm_80", o)
+	p, weights := program(t, g, target, o)
 	text, err := Emit("model", testSHA, p)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func difference(t *testing.T, g *ir.Module, in spmd.StepInput, want []float64, o
 		t.Errorf("instructions whose result is not defined to the bit: %v", m.Inexact)
 	}
 	if a, err := FindAssembler(); err == nil && o.Fast {
-		assemble(t, a, text, "ptx:sm_80")
+		assemble(t, a, text, target)
 	}
 	d := &spmdtest.Bed{Target: p.Target, Program: p, Weights: weights, Work: make([]byte, p.WorkBytes), State: make([]byte, spmdtest.Slots*p.SlotBytes), Input: in}
 	s := shape{3, blockThreads}

@@ -13,6 +13,7 @@ type kernel struct {
 	code
 	m      *module
 	k      *spmd.Kernel
+	number int
 	shared bool // its scratch is in shared memory
 	ranges *ranges
 	forms  *forms
@@ -22,9 +23,10 @@ type kernel struct {
 	vals   map[*spmd.Value]string
 	homes  map[*spmd.Value]home
 	lanes  map[*spmd.Value][]int64 // pointers to elements of which each lane takes so many
-	scopes []map[place]string      // addresses that were made, by the region that holds them
-	lane   string                  // number of the thread in its warp
-	first  string                  // true in lane 0, "" if no store wants it
+	scopes []scope                 // what was made, by the region that holds it
+	same   map[*spmd.Value]*spmd.Value
+	lane   string // number of the thread in its warp
+	first  string // true in lane 0, "" if no store wants it
 	tile   string
 	params []string
 	counts map[spmd.Op]string
@@ -32,12 +34,19 @@ type kernel struct {
 	team   string                 // first team's barrier is 1
 	inTeam string                 // number of the warp in its team
 	doing  *spmd.Instr
+	next   *spmd.Instr         // behind it in its region
+	here   *spmd.Region        // that it is in
+	async  bool                // shared memory is also used by what is ordered by proxy fences
+	always string              // true in all lanes
+	group  bool                // of products, which has not been waited for
+	used   map[*spmd.Value]int // how often a value is read, where there are quads
+	bulk   *bulk               // nil: none
 }
 
 // kernel gives the text of a kernel's function.
 func (m *module) kernel(number int) (text string, err error) {
 	k := m.p.Kernels[number]
-	e := &kernel{m: m, k: k, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
+	e := &kernel{m: m, k: k, number: number, shared: m.inShared(k), ranges: newRanges(m.p.Program, number), vals: map[*spmd.Value]string{}, same: map[*spmd.Value]*spmd.Value{}, homes: map[*spmd.Value]home{}, forms: newForms(m.p.Program, number),
 		wide: map[*spmd.Instr]*vector{}, looks: map[*spmd.Instr]look{}, lanes: map[*spmd.Value][]int64{}, counts: map[spmd.Op]string{}, varied: map[*spmd.Instr]string{}}
 	defer func() {
 		if r := recover(); r != nil {
@@ -45,9 +54,19 @@ func (m *module) kernel(number int) (text string, err error) {
 		}
 	}()
 	e.meets = m.meetings(number)
+	inline := hasQuads(k)
+	if inline {
+		e.within = fmt.Sprintf("k%d_", number)
+		e.used = map[*spmd.Value]int{}
+		countUses(k.Body, e.used)
+	}
+	e.async = inline || slotsOf(k) > 0
 	e.entry()
 	if k.Members > 1 && k.Team > 0 {
 		e.meet() // a warp may still be at work in its part of the team's scratch
+	}
+	if slotsOf(k) > 0 {
+		e.beginBulk()
 	}
 	head := e.label("tile")
 	e.tile = e.reg(word)
@@ -60,6 +79,13 @@ func (m *module) kernel(number int) (text string, err error) {
 	e.op("add.s32 %s, %s, 1", e.tile, e.tile)
 	again := e.to(truth, "setp.lt.s32", e.tile, "%hi")
 	e.op("@%s bra.uni %s", again, head)
+	if e.bulk != nil {
+		e.endBulk()
+	}
+	if inline {
+		m.inlined[number] = m.headComment(number) + e.function("")
+		return "", nil
+	}
 	e.op("ret")
 	return m.headComment(number) + e.function(".func "+m.symbol(number)+" "+kernelParams), nil
 }
@@ -83,8 +109,11 @@ func (e *kernel) entry() {
 		}
 	})
 	e.lane = e.to(word, "mov.u32", "%laneid")
-	if uses[spmd.OpStore] {
+	if uses[spmd.OpStore] || uses[spmd.OpCopyBulk] {
 		e.first = e.to(truth, "setp.eq.s32", e.lane, "0")
+	}
+	if e.used != nil {
+		e.always = e.to(truth, "setp.eq.s32", "0", "0")
 	}
 	for _, op := range [...]spmd.Op{spmd.OpRows, spmd.OpSeqs, spmd.OpOuts} {
 		if uses[op] {
@@ -99,9 +128,18 @@ func (e *kernel) entry() {
 		e.inTeam = e.to(word, "rem.u32", w, fmt.Sprint(e.k.Members))
 		e.team = e.to(word, "add.s32", t, "1")
 	}
+	bases := map[int64]string{}
 	for i, p := range e.k.Params {
+		if j := e.m.sameArgument(e.number, i); j < i {
+			e.params = append(e.params, e.params[j])
+			continue
+		}
 		at, _ := abi.SpaceAt(p.Space) // the verifier has refused unknown ones
-		base := e.to(address, "ld.global.nc.b64", field("%ctx", at))
+		base := bases[at]
+		if base == "" {
+			base = e.to(address, "ld.global.nc.b64", field("%ctx", at))
+			bases[at] = base
+		}
 		off := e.to(wide, "ld.global.nc.b64", field("%args", int64(8*i)))
 		e.params = append(e.params, e.to(address, "add.s64", base, off))
 	}
@@ -109,31 +147,49 @@ func (e *kernel) entry() {
 
 // meet is a barrier of all members of the team, and of their lanes.
 func (e *kernel) meet() {
-	if e.k.Members > 1 {
-		e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
+	if e.k.Members == 1 {
+		e.meetLanes()
 		return
 	}
+	e.fence()
+	e.op("bar.sync %s, %d", e.team, e.k.Members*warp)
+}
+
+// meetLanes is a barrier of the lanes of a member.
+func (e *kernel) meetLanes() {
+	e.fence()
 	e.op("bar.warp.sync 0xffffffff")
+}
+
+// fence lets copies of many bytes and products of quads see what was stored, and follow what was read.
+func (e *kernel) fence() {
+	if e.async {
+		e.op("fence.proxy.async.shared::cta")
+	}
 }
 
 // define says where a value is. The address that a pointer means to this lane is made right behind it, outside of the loops that use it.
 func (e *kernel) define(v *spmd.Value, x string) {
 	e.vals[v] = x
-	for _, n := range e.lanes[v] {
-		e.scopes[len(e.scopes)-1][place{v, nil, n}] = e.movedLanes(v, x, n)
-	}
+	e.placeLanes(v, e.lanes[v])
 }
 
 // region emits the instructions of a region, one after another. Its parameters are in registers.
 func (e *kernel) region(r *spmd.Region, params []string) {
-	e.scopes = append(e.scopes, map[place]string{})
+	e.scopes = append(e.scopes, newScope())
 	for i, p := range r.Params {
 		e.define(p, params[i])
 	}
 	e.together(r)
-	for _, in := range r.Body {
-		e.doing = in
+	for i, in := range r.Body {
+		e.doing, e.here, e.next = in, r, nil
+		if i+1 < len(r.Body) {
+			e.next = r.Body[i+1]
+		}
 		if e.meets[in] {
+			if in.Op == spmd.OpCopyBulk {
+				e.fence()
+			}
 			e.op("bar.warp.sync 0xffffffff")
 		}
 		switch in.Op {
@@ -146,7 +202,9 @@ func (e *kernel) region(r *spmd.Region, params []string) {
 			if emit == nil {
 				panic("no code for this operation")
 			}
-			if v := emit(e, in); len(in.Results) == 1 {
+			if v := e.again(in); v != nil {
+				e.repeat(in.Results[0], v)
+			} else if v := emit(e, in); len(in.Results) == 1 {
 				e.define(in.Results[0], v)
 			}
 		}
@@ -307,8 +365,12 @@ func (e *kernel) choose(in *spmd.Instr) {
 		kinds[i] = e.class(res)
 		to[i] = e.reg(kinds[i])
 	}
+	regions := in.Regions
+	if last := len(regions) - 1; last > 0 && len(regions[last].Body) == 0 && len(to) == 0 { // nothing else is done
+		els, regions = done, regions[:last]
+	}
 	e.op("@!%s bra.uni %s", e.arg(in, 0), els)
-	for i, r := range in.Regions {
+	for i, r := range regions {
 		e.region(r, nil)
 		e.doing = in
 		yields := make([]string, len(r.Yield))
@@ -316,7 +378,7 @@ func (e *kernel) choose(in *spmd.Instr) {
 			yields[j] = e.as(kinds[j], y)
 		}
 		e.assign(to, kinds, yields)
-		if i == 0 {
+		if i == 0 && els != done {
 			e.op("bra.uni %s", done)
 			e.at(els)
 		}

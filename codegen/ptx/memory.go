@@ -57,10 +57,11 @@ func place1(list []*spmd.Value, v *spmd.Value) int {
 	panic(fmt.Sprintf("%%%d is not where it is defined", v.ID))
 }
 
-// place is an address without its constant part: p[i], or this lane's p[i + lanes*lane].
+// place is an address without its constant part: p[i], or this lane's p[i + lanes*lane], or p[v].
 type place struct {
 	p, i  *spmd.Value
 	lanes int64
+	v     *spmd.Value
 }
 
 // elementsOfLane is how many neighbouring elements each lane loads or stores; 0: all the same one.
@@ -77,6 +78,9 @@ func elementsOfLane(in *spmd.Instr) int64 {
 // moved is a pointer, whose address is x, moved by i elements; i is a 32-bit register.
 func (e *kernel) moved(p *spmd.Value, x, i string) string {
 	size := fmt.Sprint(p.Type.Elem.Bytes())
+	if e.home(p).shared && size == "1" {
+		return e.to(offset, "add.s32", i, x)
+	}
 	if e.home(p).shared {
 		return e.to(offset, "mad.lo.s32", i, size, x)
 	}
@@ -102,7 +106,7 @@ func (e *kernel) parts(p, i *spmd.Value, imm, lanes int64) (base string, bytes i
 	size := p.Type.Elem.Bytes()
 	i, more := split(i)
 	imm += more
-	base = e.base(place{p, i, lanes})
+	base = e.base(place{p: e.original(p), i: e.original(i), lanes: lanes})
 	imm *= size
 	if e.home(p).shared {
 		imm = int64(int32(imm))
@@ -147,12 +151,10 @@ func (e *kernel) base(at place) string {
 	if at.i == nil && at.lanes == 0 {
 		return e.val(at.p)
 	}
-	for _, s := range e.scopes {
-		if x := s[at]; x != "" {
-			return x
-		}
+	if x := e.made(at); x != "" {
+		return x
 	}
-	from := e.base(place{at.p, nil, at.lanes})
+	from := e.base(place{p: at.p, lanes: at.lanes})
 	x := ""
 	switch {
 	case e.class(at.i) == word || e.home(at.p).shared:
@@ -163,8 +165,18 @@ func (e *kernel) base(at place) string {
 		bytes := e.to(wide, "shl.b64", e.val(at.i), fmt.Sprint(log2(at.p.Type.Elem.Bytes())))
 		x = e.to(address, "add.s64", from, bytes)
 	}
-	e.scopes[len(e.scopes)-1][at] = x
+	e.inner().places[at] = x
 	return x
+}
+
+// made is the register of a place, "" if there is none yet.
+func (e *kernel) made(at place) string {
+	for _, s := range e.scopes {
+		if x := s.places[at]; x != "" {
+			return x
+		}
+	}
+	return ""
 }
 
 // log2 of a power of two; -1 for other numbers.
@@ -195,11 +207,14 @@ func (e *kernel) offsetPointer(in *spmd.Instr) string {
 		}
 		return e.to(address, "add.s64", e.val(p), bytes)
 	}
-	return e.base(place{p, i, 0})
+	return e.base(place{p: e.original(p), i: e.original(i)})
 }
 
 // scratch is a pointer into the team's memory.
 func (e *kernel) scratch(in *spmd.Instr) string {
+	if e.shared && in.Imm == 0 {
+		return "%shared"
+	}
 	if e.shared {
 		return e.to(offset, "add.s32", "%shared", fmt.Sprint(in.Imm))
 	}
@@ -282,9 +297,19 @@ func (e *kernel) loadMasked(in *spmd.Instr) string {
 }
 
 func (e *kernel) gather(in *spmd.Instr) string {
+	return e.fetch(in.Args[0], e.gathered(in), "", false)
+}
+
+// gathered is the address that this lane gathers from.
+func (e *kernel) gathered(in *spmd.Instr) string {
 	p := in.Args[0]
-	from := e.moved(p, e.val(p), e.register(word, e.arg(in, 1)))
-	return e.fetch(p, field(from, in.Imm*p.Type.Elem.Bytes()), "", false)
+	at := place{p: e.original(p), v: e.original(in.Args[1])}
+	base := e.made(at)
+	if base == "" {
+		base = e.moved(p, e.val(p), e.register(word, e.arg(in, 1)))
+		e.inner().places[at] = base
+	}
+	return field(base, in.Imm*p.Type.Elem.Bytes())
 }
 
 // mask is true in the lanes below n.

@@ -131,20 +131,27 @@ func (m *product) loop(n string, times int64, steps int) {
 		}
 		parts = append(parts, f)
 	}
+	m.repeat(n, int64(steps)*4*mmaGroups, int64(steps)*mmaGroups*m.in.Strides.B, func() {
+		for i, f := range parts {
+			m.load(f, int64(i), "", "")
+		}
+		for _, f := range parts {
+			m.multiply(f)
+		}
+	})
+}
+
+// repeat does body n times, a register or a constant above 0, and moves a and b by so many bytes each time.
+func (m *product) repeat(n string, a, b int64, body func()) {
 	left, head, end := m.to(word, "mov.b32", n), m.label("mma"), m.label("end")
 	if isRegister(n) {
 		none := m.to(truth, "setp.eq.s32", left, "0")
 		m.op("@%s bra.uni %s", none, end)
 	}
 	m.at(head)
-	for i, f := range parts {
-		m.load(f, int64(i), "", "")
-	}
-	for _, f := range parts {
-		m.multiply(f)
-	}
-	m.advance(&m.a, 1, int64(steps)*4*mmaGroups)
-	m.advance(&m.b, 2, int64(steps)*mmaGroups*m.in.Strides.B)
+	body()
+	m.advance(&m.a, 1, a)
+	m.advance(&m.b, 2, b)
 	m.op("add.s32 %s, %s, -1", left, left)
 	again := m.to(truth, "setp.gt.s32", left, "0")
 	m.op("@%s bra.uni %s", again, head)

@@ -77,24 +77,14 @@ func (m runs) loop(n string, at int) {
 	for i := range chunks {
 		chunks[i] = m.zero()
 	}
-	left, head, end := m.to(word, "mov.b32", n), m.label("mma"), m.label("end")
-	if isRegister(n) {
-		none := m.to(truth, "setp.eq.s32", left, "0")
-		m.op("@%s bra.uni %s", none, end)
-	}
-	m.at(head)
-	for i, c := range chunks {
-		m.load(c, int64(i))
-	}
-	for _, c := range chunks {
-		m.multiply(c)
-	}
-	m.advance(&m.a, 1, int64(at)*chunkBytes)
-	m.advance(&m.b, 2, int64(at)*chunkGroups/runGroups*m.in.Strides.B)
-	m.op("add.s32 %s, %s, -1", left, left)
-	again := m.to(truth, "setp.gt.s32", left, "0")
-	m.op("@%s bra.uni %s", again, head)
-	m.at(end)
+	m.repeat(n, int64(at)*chunkBytes, int64(at)*chunkGroups/runGroups*m.in.Strides.B, func() {
+		for i, c := range chunks {
+			m.load(c, int64(i))
+		}
+		for _, c := range chunks {
+			m.multiply(c)
+		}
+	})
 }
 
 // zero makes the registers of a chunk. Rows that are not there stay 0 all the time.

@@ -67,17 +67,21 @@ func program(t *testing.T, g *ir.Module, target string, o kernels.Options) (*spm
 // TestModels runs whole models in floating point.
 func TestModels(t *testing.T) {
 	for _, name := range models {
-		t.Run(name, func(t *testing.T) { checkModel(t, graph(t, name)) })
+		t.Run(name, func(t *testing.T) { checkModel(t, graph(t, name), "ptx:sm_80", false) })
 	}
 }
 
-// checkModel takes some steps: prompts of some sequences, then one token of each, then long prompts if that is another way. All memory must be as the interpreter leaves it, to the bit.
-func checkModel(t *testing.T, g *ir.Module) {
+// checkModel takes some steps: prompts of some sequences, then one token of each, then long prompts if that is another way; or these alone. All memory must be
+// as the interpreter leaves it, to the bit.
+func checkModel(t *testing.T, g *ir.Module, target string, onlyMany bool) {
 	t.Helper()
-	p, weights := program(t, g, "ptx:sm_80", kernels.Options{MaxRows: 160, MaxSeqs: 4})
+	p, weights := program(t, g, target, kernels.Options{MaxRows: 160, MaxSeqs: 4})
 	steps := []spmd.StepInput{
 		{IDs: tokens(40, g.Vocab), SeqStart: []int32{0, 5, 39, 40}, SeqSlot: []int32{2, 0, 3}, OutRow: []int32{4, 38, 39}},
 		{IDs: tokens(3, g.Vocab), SeqStart: []int32{0, 1, 2, 3}, SeqSlot: []int32{3, 2, 0}, OutRow: []int32{0, 2}},
+	}
+	if onlyMany {
+		steps = nil
 	}
 	if manyRows(p) { // in tiles of many rows, of which the last is not whole
 		steps = append(steps, spmd.StepInput{IDs: tokens(141, g.Vocab), SeqStart: []int32{0, 100, 102, 141}, SeqSlot: []int32{1, 2, 0}, OutRow: []int32{99, 0}})
@@ -164,18 +168,32 @@ func assemble(t *testing.T, a *Assembler, text []byte, target string) {
 // TestSize emits a model of mamba-130m's shape, whose weights are holes in a file.
 func TestSize(t *testing.T) {
 	g := graphIn(t, hollowMamba(t, 768, 24, 48, 50280))
-	for _, weights := range []string{"as-is", "bf16"} {
-		p := plan(t, g, "ptx:sm_80", kernels.Options{Weights: weights}).Programs[0]
-		text, err := Emit("model", testSHA, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(text) > 400<<10 {
-			t.Errorf("weights %s: %d bytes of PTX", weights, len(text))
-		}
-		if a, err := FindAssembler(); err == nil {
-			assemble(t, a, text, "ptx:sm_80")
-		}
+	for _, tc := range []struct {
+		target string
+		o      kernels.Options
+		most   int // KiB of PTX; a fast module has two kernels for each product
+	}{
+		{"ptx:sm_80", kernels.Options{Weights: "as-is"}, 400},
+		{"ptx:sm_80", kernels.Options{Weights: "bf16"}, 400},
+		{"ptx:sm_90a", kernels.Options{Weights: "as-is", Fast: true}, 450},
+		{"ptx:sm_90a", kernels.Options{Weights: "bf16", Fast: true, MaxRows: 4096}, 600}, // in tiles of 256 columns
+	} {
+		checkSize(t, plan(t, g, tc.target, tc.o).Programs[0], fmt.Sprint(tc), tc.most)
+	}
+}
+
+// checkSize bounds a module's text.
+func checkSize(t *testing.T, p *spmd.Program, name string, most int) {
+	t.Helper()
+	text, err := Emit("model", testSHA, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > most<<10 {
+		t.Errorf("%s: %d bytes of PTX", name, len(text))
+	}
+	if a, err := FindAssembler(); err == nil {
+		assemble(t, a, text, p.Target.Name)
 	}
 }
 

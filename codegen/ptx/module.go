@@ -14,8 +14,9 @@ type module struct {
 	gpu     gpu
 	prefix  string
 	p       spmd.Merged
-	members int      // of a team: those of the kernels that share tiles, or 1
-	streams []stream // by kernel
+	members int            // of a team: those of the kernels that share tiles, or 1
+	streams []stream       // by kernel
+	inlined map[int]string // kernels that stand in the entry
 }
 
 // Emit gives the PTX of a model. prefix begins every symbol; weightsSHA256 is put into the module, in hexadecimal, so that it can be matched
@@ -32,8 +33,9 @@ func Emit(prefix, weightsSHA256 string, p *spmd.Program) ([]byte, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("target %s: kernel %s: %w", p.Target.Name, k.Name, err))
 		}
-		kernels.WriteString(text)
-		kernels.WriteByte('\n')
+		if text != "" {
+			kernels.WriteString(text + "\n")
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -61,7 +63,7 @@ func newModule(prefix, weightsSHA256 string, p *spmd.Program) (*module, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	m := &module{gpu: g, prefix: prefix, p: spmd.Merge(p)[0], members: membersOf(p)}
+	m := &module{gpu: g, prefix: prefix, p: spmd.Merge(p)[0], members: membersOf(p), inlined: map[int]string{}}
 	for i := range m.p.Kernels {
 		m.streams = append(m.streams, m.findStream(i))
 	}
@@ -114,7 +116,7 @@ func membersOf(p *spmd.Program) int {
 func (m *module) inShared(k *spmd.Kernel) bool { return m.inTeam(k) <= m.gpu.sharedTeam(m.members) }
 
 // inTeam is how much scratch a team's warps need of a kernel, all together.
-func (m *module) inTeam(k *spmd.Kernel) int64 { return lines(k.Team) * m.alone(k) }
+func (m *module) inTeam(k *spmd.Kernel) int64 { return lines(lines(k.Team)+slotsOf(k)) * m.alone(k) }
 
 // alone is how many warps of a team do tiles of a kernel at the same time.
 func (m *module) alone(k *spmd.Kernel) int64 { return int64(m.members / k.Members) }

@@ -54,20 +54,18 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpSwap:   (*kernel).swap,
 	spmd.OpMMA8:   (*kernel).mma8,
 
-	spmd.OpMMAI8:   func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
-	spmd.OpMMABF16: func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
+	spmd.OpMMAI8:    func(e *kernel, in *spmd.Instr) string { return e.fragments(in, word, mmaName) },
+	spmd.OpQuadI8:   (*kernel).quad,
+	spmd.OpQuadBF16: (*kernel).quad,
+	spmd.OpQuadTF32: (*kernel).quad,
+	spmd.OpMMABF16:  func(e *kernel, in *spmd.Instr) string { return e.fragments(in, float, mmaBF16Name) },
 	spmd.OpPackBF16: func(e *kernel, in *spmd.Instr) string {
 		return e.to(word, "cvt.rn.bf16x2.f32", e.floatArg(in, 1), e.floatArg(in, 0))
 	},
 	spmd.OpCopyAsync: (*kernel).copyAsync,
-	spmd.OpCopyGroup: func(e *kernel, in *spmd.Instr) string {
-		e.op("cp.async.commit_group")
-		return ""
-	},
-	spmd.OpCopyWait: func(e *kernel, in *spmd.Instr) string {
-		e.op("cp.async.wait_group %d", in.Imm)
-		return ""
-	},
+	spmd.OpCopyBulk:  (*kernel).copyBulk,
+	spmd.OpCopyGroup: (*kernel).copyGroup,
+	spmd.OpCopyWait:  (*kernel).copyWait,
 
 	spmd.OpCmp:    (*kernel).compare,
 	spmd.OpSelect: (*kernel).choice,
@@ -75,7 +73,11 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpRound: func(e *kernel, in *spmd.Instr) string { return e.to(word, "cvt.rni.s32.f32", e.floatArg(in, 0)) },
 	spmd.OpToF32: func(e *kernel, in *spmd.Instr) string { return e.to(float, "cvt.rn.f32.s32", e.wordArg(in, 0)) },
 	spmd.OpBitcast: func(e *kernel, in *spmd.Instr) string {
-		return e.to(e.class(in.Results[0]), "mov.b32", e.register(e.class(in.Args[0]), e.arg(in, 0)))
+		x := e.register(e.class(in.Args[0]), e.arg(in, 0))
+		if e.class(in.Results[0]) == float { // which may be in a register of bits
+			return x
+		}
+		return e.to(word, "mov.b32", x)
 	},
 	spmd.OpExtend:   func(e *kernel, in *spmd.Instr) string { return e.arg(in, 0) }, // what fits is held in 32 bits
 	spmd.OpTruncate: func(e *kernel, in *spmd.Instr) string { return e.val32(in.Args[0]) },
@@ -86,6 +88,7 @@ var emitters = [...]func(e *kernel, in *spmd.Instr) string{
 	spmd.OpLoadVN:      (*kernel).loadMasked,
 	spmd.OpLoadRun:     (*kernel).loadRun,
 	spmd.OpGather:      (*kernel).gather,
+	spmd.OpGatherRun:   (*kernel).gatherRun,
 	spmd.OpStore:       (*kernel).store,
 	spmd.OpStoreV:      (*kernel).store,
 	spmd.OpStoreVN:     (*kernel).store,
@@ -199,6 +202,9 @@ func (e *kernel) divided(op spmd.Op, k class, x, y string) string {
 	bits := "32"
 	if k == wide {
 		bits = "64"
+	}
+	if op == spmd.OpAdd && y == "0" || op == spmd.OpMul && y == "1" {
+		return x
 	}
 	var n int64
 	if _, err := fmt.Sscan(y, &n); err == nil && log2(n) >= 0 {

@@ -225,7 +225,8 @@ type touched struct {
 	touch
 }
 
-// touches are the accesses of an instruction to memory that the step writes.
+// touches are the accesses of an instruction to memory that the step writes. Products of quads read what lies there since the last barrier, and are done by all
+// lanes together.
 func (o *order) touches(in *spmd.Instr) []touched {
 	switch in.Op {
 	case spmd.OpLoad:
@@ -240,10 +241,12 @@ func (o *order) touches(in *spmd.Instr) []touched {
 		return o.touch(in, touch{store: true, lanes: true}, 1)
 	case spmd.OpStoreVN:
 		return o.touch(in, touch{store: true, lanes: true}, 2)
-	case spmd.OpGather, spmd.OpLoadRun:
+	case spmd.OpGather, spmd.OpGatherRun, spmd.OpLoadRun:
 		return o.anywhere(in.Args[0], false)
 	case spmd.OpCopyAsync:
 		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[2], false)...)
+	case spmd.OpCopyBulk:
+		return append(o.anywhere(in.Args[0], true), o.anywhere(in.Args[1], false)...)
 	case spmd.OpMMA8:
 		return append(o.anywhere(in.Args[0], true), append(o.anywhere(in.Args[1], false), o.anywhere(in.Args[2], false)...)...)
 	}

@@ -178,7 +178,7 @@ func (s *step) tiles(launch string) string {
 	}
 	rows := s.to(word, "selp.b32", s.rows, count, s.to(truth, "setp.eq.s32", by, fmt.Sprint(int64(spmd.ByOne)))) // what a grid of panels alone goes by
 	few := s.to(truth, "setp.lt.s32", rows, get(launchLeast))
-	many := s.to(truth, "setp.gt.s32", rows, get(launchMost))
+	many := s.to(truth, "setp.gt.u32", rows, get(launchMost))
 	return s.to(word, "selp.b32", "0", n, s.to(truth, "or.pred", few, many))
 }
 
@@ -210,7 +210,11 @@ func (s *step) call(launch, lo, hi, shared string) {
 	s.op("brx.idx.uni %s, %s", kernel, list)
 	for i, l := range labels {
 		s.at(l)
-		s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, team, scratch)
+		if m.inlined[i] != "" {
+			s.b.WriteString(m.inline(i, [6]string{s.ctx, args, lo, hi, team, scratch}))
+		} else {
+			s.op("call.uni %s, (%s, %s, %s, %s, %s, %s)", m.symbol(i), s.ctx, args, lo, hi, team, scratch)
+		}
 		if i+1 < len(labels) {
 			s.op("bra.uni %s", called)
 		}

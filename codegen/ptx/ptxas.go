@@ -188,7 +188,7 @@ func parseReport(text string) *Report {
 			f := function()
 			f.Registers, f.Barriers = number(m[1]), number(m[2])
 		}
-		if strings.Contains(l, "warning") {
+		if strings.Contains(l, "warning") || strings.Contains(l, "Performance Loss") { // the latter is about products that wait for each other
 			r.Warnings = append(r.Warnings, strings.TrimSpace(l))
 		}
 	}

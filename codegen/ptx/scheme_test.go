@@ -25,6 +25,11 @@ func TestSchemes(t *testing.T) {
 		{scheme: "quamba-w8a8", model: "mamba-tiny"},
 		{scheme: "quamba-w8a8", model: "mamba2-groups"},
 		{scheme: "quamba2-w4a8", model: "mamba2-groups"},
+		{scheme: "quamba2-w4a8", model: "mamba2-tiny"},
+		{scheme: "quamba2-w4a8", model: "falcon-mamba-tiny"},
+		{scheme: "quamba2-w4a8", model: "mamba-tiny", count: true},
+		{scheme: "extends: quamba2-w4a8\nweights: {'*': {type: i4, scale: {group: 64}}, embed: {type: i8, scale: channel}}", model: "mamba-tiny"},
+		{scheme: "extends: quamba2-w4a8\nweights: {'*': {type: i4, scale: {group: 32}}}", model: "mamba-tiny"},
 		{scheme: "quamba2-w4a16", model: "mamba2-groups"},
 		{scheme: "w8a16", model: "falcon-mamba-tiny"},
 		{scheme: "w8a8-token", model: "mamba-tiny"},
@@ -34,7 +39,8 @@ func TestSchemes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			g := quantized(t, tc.model, tc.scheme, tc.count)
-			checkModel(t, g)
+			checkModel(t, g, "ptx:sm_80", false)
+			checkModel(t, g, "ptx:sm_90a", true) // few rows are done in the same way
 			if a, err := FindAssembler(); err == nil && strings.HasPrefix(tc.scheme, "quamba") && tc.model == "mamba2-groups" {
 				text, err := Emit("model", testSHA, plan(t, g, "ptx:sm_80", kernels.Options{}).Programs[0])
 				if err != nil {

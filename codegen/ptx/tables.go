@@ -2,7 +2,6 @@ package ptx
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -34,10 +33,11 @@ const (
 func (m *module) tables() string {
 	var phases, launches, args []row
 	n := 0
+	named, noted := brief{}, brief{}
 	for i, ph := range m.p.Phases {
-		phases = append(phases, row{[]int64{ph.MinRows, ph.MinChosen, int64(len(launches))}, fmt.Sprintf("%d %s", i, ph.Name)})
+		phases = append(phases, row{[]int64{ph.MinRows, ph.MinChosen, int64(len(launches))}, fmt.Sprintf("%d %s", i, named.of(ph.Name))})
 		for _, l := range ph.Launches {
-			about := fmt.Sprintf("%d %s", len(launches), l.Note)
+			about := fmt.Sprintf("%d %s", len(launches), noted.of(l.Note))
 			var from int64
 			streamed := m.streams[l.Kernel]
 			if streamed.bytes > 0 {
@@ -45,7 +45,7 @@ func (m *module) tables() string {
 			}
 			launches = append(launches, row{[]int64{int64(l.Kernel), int64(n), l.Grid.Panels, int64(l.Grid.By), l.Grid.RowsPerTile(), from, streamed.bytes, int64(m.p.Kernels[l.Kernel].Members), l.Grid.Least, most(l.Grid)}, about})
 			if len(l.Args) > 0 {
-				args = append(args, row{l.Args, fmt.Sprintf("launch %d", len(launches)-1)})
+				args = append(args, row{l.Args, fmt.Sprint(len(launches) - 1)})
 			}
 			n += len(l.Args)
 		}
@@ -55,21 +55,34 @@ func (m *module) tables() string {
 		args = append(args, row{[]int64{0}, "none"})
 	}
 	var b strings.Builder
-	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch.\n")
+	b.WriteString("// Phases: rows and chosen tokens below which it is skipped, first launch. What is fused behind a first op is said where it comes first.\n")
 	m.rows(&b, "phases", phases)
-	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel, warps a tile, least and most rows.\n")
+	b.WriteString("// Launches: kernel, first argument, panels, by (0 one, 1 rows, 2 sequences, 3 rows of logits), rows in a block, weights streamed: from, bytes a panel, warps a tile, least and most rows (-1 any).\n")
 	m.rows(&b, "launches", launches)
-	b.WriteString("// Arguments: bytes from where the parameter's memory begins.\n")
+	b.WriteString("// Arguments of each launch: bytes from where the parameter's memory begins.\n")
 	m.rows(&b, "args", args)
 	return b.String()
 }
 
-// most is the largest count that a grid is for.
+// most is the largest count that a grid is for; -1, which is the largest of all without a sign: any.
 func most(g spmd.Grid) int64 {
 	if g.Most == 0 {
-		return math.MaxInt32
+		return -1
 	}
 	return g.Most
+}
+
+// brief is what has been said of things: a name goes on with what is fused behind its first op, which is the same in all layers.
+type brief map[string]bool
+
+// of is a name without what has been said.
+func (b brief) of(name string) string {
+	first, more, fused := strings.Cut(name, " + ")
+	if b[more] && fused {
+		return first
+	}
+	b[more] = true
+	return name
 }
 
 // row is a line of a table.
@@ -87,9 +100,12 @@ func (m *module) rows(b *strings.Builder, name string, rows []row) {
 	for i, r := range rows {
 		b.WriteByte('\t')
 		for j, x := range r.xs {
+			if j > 0 {
+				b.WriteByte(' ')
+			}
 			fmt.Fprint(b, x)
 			if i+1 < len(rows) || j+1 < len(r.xs) {
-				b.WriteString(", ")
+				b.WriteByte(',')
 			}
 		}
 		fmt.Fprintf(b, " // %s\n", comment(r.note))
@@ -110,16 +126,21 @@ func (m *module) headComment(kernel int) string {
 		fmt.Fprintf(&b, ", %d bytes of %s memory a team", k.Team, where)
 	}
 	b.WriteString("\n// launched by")
-	const most = 4
-	n := 0
+	const most = 3
+	n, said := 0, brief{}
 	for _, ph := range m.p.Phases {
 		for _, l := range ph.Launches {
 			if l.Kernel != kernel {
 				continue
 			}
-			if n++; n <= most {
-				fmt.Fprintf(&b, " [%s: %s]", comment(ph.Name), comment(l.Note))
+			if n++; n > most {
+				continue
 			}
+			about := said.of(l.Note)
+			if ph.Name != l.Note {
+				about = said.of(ph.Name) + ": " + about
+			}
+			fmt.Fprintf(&b, " [%s]", comment(about))
 		}
 	}
 	if n > most {
@@ -127,7 +148,15 @@ func (m *module) headComment(kernel int) string {
 	}
 	b.WriteString("\n")
 	for i, p := range k.Params {
-		fmt.Fprintf(&b, "//   %d %s: %v of %v\n", i, comment(p.Name), p.Elem, p.Space)
+		if i%8 == 0 {
+			b.WriteString([]string{"// ", ",\n// "}[min(i, 1)])
+		} else {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s: %v of %v", comment(p.Name), p.Elem, p.Space)
+	}
+	if len(k.Params) > 0 {
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

@@ -18,14 +18,15 @@ type gpu struct {
 	shared int64  // bytes of shared memory that a block can have
 	l2     int    // bytes of second-level cache
 	sms    int    // of the largest chip
+	quads  bool   // there are wgmma and copies of many bytes
 }
 
 // gpus is every compute capability that we emit code for.
 var gpus = [...]gpu{
-	{name: "sm_80", isa: "7.8", shared: 163 << 10, l2: 40 << 20, sms: 108},  // A100
-	{name: "sm_86", isa: "7.8", shared: 99 << 10, l2: 6 << 20, sms: 84},     // A40, RTX 30
-	{name: "sm_89", isa: "7.8", shared: 99 << 10, l2: 72 << 20, sms: 142},   // L40, RTX 40
-	{name: "sm_90a", isa: "8.0", shared: 227 << 10, l2: 50 << 20, sms: 132}, // H100
+	{name: "sm_80", isa: "7.8", shared: 163 << 10, l2: 40 << 20, sms: 108},               // A100
+	{name: "sm_86", isa: "7.8", shared: 99 << 10, l2: 6 << 20, sms: 84},                  // A40, RTX 30
+	{name: "sm_89", isa: "7.8", shared: 99 << 10, l2: 72 << 20, sms: 142},                // L40, RTX 40
+	{name: "sm_90a", isa: "8.0", shared: 227 << 10, l2: 50 << 20, sms: 132, quads: true}, // H100
 }
 
 // Prefix begins the names of targets on the command line and in manifests.
@@ -62,7 +63,7 @@ func Target(name string) (spmd.Target, error) {
 		return spmd.Target{}, err
 	}
 	const teams = blockThreads / warp
-	return spmd.Target{Name: name, Lanes: warp, Registers: registers, L1: 128 << 10 / teams, L2: g.l2 / (g.sms * teams), Members: teams, Dot: spmd.DotUnsigned, Tiles: true, LaneBytes: laneBytes}, nil
+	return spmd.Target{Name: name, Lanes: warp, Registers: registers, L1: 128 << 10 / teams, L2: g.l2 / (g.sms * teams), Members: teams, Dot: spmd.DotUnsigned, Tiles: true, Quads: g.quads, Scratch: int(g.sharedTeam(teams)), LaneBytes: laneBytes}, nil
 }
 
 // sharedTeam is how much shared memory one team of a block can have, in whole lines.

@@ -43,6 +43,7 @@ type code struct {
 	b      strings.Builder
 	used   [128]int // registers, by class
 	labels int
+	within string // in front of labels
 }
 
 // reg makes a new register.
@@ -55,7 +56,7 @@ func (c *code) reg(k class) string {
 // label makes a new label.
 func (c *code) label(what string) string {
 	c.labels++
-	return fmt.Sprintf("$%s%d", what, c.labels)
+	return fmt.Sprintf("$%s%s%d", c.within, what, c.labels)
 }
 
 // op writes an instruction.

@@ -46,7 +46,7 @@ func (e *kernel) together(r *spmd.Region) {
 				}
 				open[n] = append(open[n], in)
 			}
-		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpCopyAsync, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
+		case spmd.OpStore, spmd.OpStoreV, spmd.OpStoreVN, spmd.OpMMA8, spmd.OpCopyAsync, spmd.OpCopyBulk, spmd.OpBarrier, spmd.OpFor, spmd.OpIf:
 			flush()
 		default:
 			if e.meets[in] {
@@ -114,15 +114,22 @@ func (e *kernel) loadTogether(in *spmd.Instr, v *vector) string {
 // loadRun is a load of neighbours by each lane: one instruction, then its words are taken apart.
 func (e *kernel) loadRun(in *spmd.Instr) string {
 	p, n := in.Args[0], elementsOfLane(in)
-	el := p.Type.Elem
 	if l, ok := e.looks[in]; ok {
 		e.lookAhead(in, l)
 	}
-	bytes := n * el.Bytes()
-	at := e.address(p, index(in, 0), in.Imm, n)
+	return e.runFrom(in, e.address(p, index(in, 0), in.Imm, n))
+}
+
+// gatherRun is the same from any place.
+func (e *kernel) gatherRun(in *spmd.Instr) string { return e.runFrom(in, e.gathered(in)) }
+
+func (e *kernel) runFrom(in *spmd.Instr, at string) string {
+	p, n := in.Args[0], int64(len(in.Results))
+	el := p.Type.Elem
 	if n == 1 {
 		return e.fetch(p, at, "", true)
 	}
+	bytes := n * el.Bytes()
 	k, typ := word, "b32"
 	switch {
 	case el == spmd.F32:

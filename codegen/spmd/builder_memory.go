@@ -30,9 +30,12 @@ func (b *Builder) LoadVN(p, i *Value, off int64, n *Value) *Value {
 
 // LoadRun gives lane l the n neighbours from p[i + off + n*l] on. They have at most 16 bytes, and begin at a multiple of their size.
 func (b *Builder) LoadRun(p, i *Value, off int64, n int) []*Value {
-	in := &Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}
+	return b.run(&Instr{Op: OpLoadRun, Args: b.address(p, i), Imm: off}, n)
+}
+
+func (b *Builder) run(in *Instr, n int) []*Value {
 	for range n {
-		in.Results = append(in.Results, b.value(Type{p.Type.Elem.Reg(), Varying}, in))
+		in.Results = append(in.Results, b.value(Type{in.Args[0].Type.Elem.Reg(), Varying}, in))
 	}
 	b.cur.Body = append(b.cur.Body, in)
 	return slices.Clone(in.Results)
@@ -44,6 +47,14 @@ func (b *Builder) Gather(p, v *Value, off int64) *Value {
 		b.fail("gather by %v", v.Type)
 	}
 	return b.emit(OpGather, off, Type{p.Type.Elem.Reg(), Varying}, p, v)
+}
+
+// GatherRun gives lane l the n neighbours from p[v[l] + off] on, as LoadRun does.
+func (b *Builder) GatherRun(p, v *Value, off int64, n int) []*Value {
+	if v.Type != (Type{I32, Varying}) {
+		b.fail("gatherrun by %v", v.Type)
+	}
+	return b.run(&Instr{Op: OpGatherRun, Args: []*Value{p, v}, Imm: off}, n)
 }
 
 func (b *Builder) stored(p, x *Value) {
@@ -99,6 +110,12 @@ func (b *Builder) CopyAsync(to, v, from, w *Value) { b.effect(OpCopyAsync, 0, to
 func (b *Builder) CopyGroup()                      { b.effect(OpCopyGroup, 0) }
 func (b *Builder) CopyWait(n int64)                { b.effect(OpCopyWait, n) }
 
+// CopyBulk begins to copy some pieces of so many bytes, which lie apart by strides in scratch and in memory.
+func (b *Builder) CopyBulk(to, from *Value, pieces, bytes, toStride, fromStride int64) {
+	b.effect(OpCopyBulk, pieces, to, from)
+	b.cur.Body[len(b.cur.Body)-1].Strides = Strides{C: toStride, A: fromStride, B: bytes}
+}
+
 // MMAI8 adds to the fragment c the product of the fragments x and y of signed bytes, MMABF16 that of bf16, two a word.
 func (b *Builder) MMAI8(c, x, y []*Value) []*Value   { return b.fragments(OpMMAI8, I32, c, x, y) }
 func (b *Builder) MMABF16(c, x, y []*Value) []*Value { return b.fragments(OpMMABF16, F32, c, x, y) }
@@ -110,6 +127,32 @@ func (b *Builder) fragments(op Op, sums Elem, c, x, y []*Value) []*Value {
 	in := &Instr{Op: op, Args: slices.Concat(c, x, y)}
 	for range 4 {
 		in.Results = append(in.Results, b.value(Type{sums, Varying}, in))
+	}
+	b.cur.Body = append(b.cur.Body, in)
+	return slices.Clone(in.Results)
+}
+
+// QuadI8 adds to the sums c of a quad the product of a and b, which lie in scratch: a step of K, 32 bytes. QuadTF32 does the same with floats, and QuadBF16 has the
+// member's part of a in registers. s says how far the second sixteen bytes of K are from the first.
+func (b *Builder) QuadI8(x, y *Value, c []*Value, s Strides) []*Value {
+	return b.quad(OpQuadI8, s, []*Value{x, y}, c)
+}
+
+func (b *Builder) QuadTF32(x, y *Value, c []*Value, s Strides) []*Value {
+	return b.quad(OpQuadTF32, s, []*Value{x, y}, c)
+}
+
+func (b *Builder) QuadBF16(x []*Value, y *Value, c []*Value, s Strides) []*Value {
+	if len(x) != 4 {
+		b.fail("quadbf16 of %d values", len(x))
+	}
+	return b.quad(OpQuadBF16, s, append(slices.Clone(x), y), c)
+}
+
+func (b *Builder) quad(op Op, s Strides, xy, c []*Value) []*Value {
+	in := &Instr{Op: op, Args: slices.Concat(xy, c), Strides: s}
+	for _, sum := range c {
+		in.Results = append(in.Results, b.value(sum.Type, in))
 	}
 	b.cur.Body = append(b.cur.Body, in)
 	return slices.Clone(in.Results)

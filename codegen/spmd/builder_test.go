@@ -17,6 +17,7 @@ func TestBuilderAll(t *testing.T) {
 		v := b.Mul(b.Neg(b.LoadV(x, n, 4)), b.F(0.5))
 		v = b.Max(b.Sqrt(b.Abs(b.Sub(v, b.Bits(0x7f800000)))), b.FMA(v, b.F(2), b.LoadVN(b.Offset(x, b.I(8)), nil, 0, n)))
 		i := b.Or(b.Xor(b.Xor(b.Round(v), word), b.Lane()), b.Gather(q, b.And(b.Lane(), b.I32(7)), 1))
+		i = b.Add(i, b.GatherRun(q, b.Shl(b.Lane(), 2), 4, 4)[3])
 		v = b.Select(b.Cmp(LT, i, b.I32(4)), b.ToF32(i), b.Bitcast(i))
 		v = b.Add(v, b.Select(b.Cmp(GE, b.Load(y, nil, 0), b.I32(0)), v, b.F(1)))
 		v = b.Add(v, b.Select(b.Cmp(NE, i, b.I32(0)), b.F(1), b.F(2)))

@@ -12,6 +12,10 @@ func FuzzParse(f *testing.F) {
 	for _, p := range testPrograms(f, 8) {
 		f.Add(p.String())
 	}
+	for _, op := range []Op{OpQuadI8, OpQuadBF16, OpQuadTF32} {
+		f.Add(quadProgram(f, op).String())
+	}
+	f.Add(gatherRuns(f, 8).String())
 	f.Add("program p {\n}")
 	f.Fuzz(func(t *testing.T, text string) { hostile(t, text) })
 }
@@ -45,6 +49,9 @@ func TestMutations(t *testing.T) {
 		for _, p := range testPrograms(t, lanes) {
 			texts = append(texts, p.String())
 		}
+	}
+	for _, op := range []Op{OpQuadI8, OpQuadBF16, OpQuadTF32} {
+		texts = append(texts, quadProgram(t, op).String())
 	}
 	var got [3]int
 	for range 6000 {

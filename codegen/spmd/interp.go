@@ -231,7 +231,7 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 	for i := range r.frames {
 		f := &r.frames[i]
 		f.code, f.pc, f.stop, f.sys[sysTile] = f.body, 0, false, int64(t.index)
-		f.copies, f.groups = f.copies[:0], 0
+		f.copies, f.groups, f.quads = f.copies[:0], 0, 0
 	}
 	r.mem.noCopies()
 	err := r.mem.count()
@@ -249,6 +249,7 @@ func (r *runner) tile(p *Program, ph *Phase, t tile) error {
 
 // round runs each member to its next barrier or its end, which must be the same for all.
 func (r *runner) round() (ended bool, err error) {
+	r.mem.round++
 	first := 0
 	if r.m.Seed != 0 {
 		first = r.rng.IntN(len(r.frames))
@@ -263,8 +264,15 @@ func (r *runner) round() (ended bool, err error) {
 	}
 	f := &r.frames[0]
 	for i := range r.frames {
-		if g := &r.frames[i]; g.pc != f.pc {
+		if q := i &^ (quadMembers - 1); r.frames[i].quads != r.frames[q].quads {
+			return false, fmt.Errorf("the members of the team part: members %d and %d have not done the same products of a quad", q, i)
+		}
+		g := &r.frames[i]
+		if g.pc != f.pc {
 			return false, fmt.Errorf("the members of the team part: member 0 %s, member %d %s", f.where(), i, g.where())
+		}
+		if g.groups != f.groups {
+			return false, fmt.Errorf("the members of the team part: member 0 has ended %d groups of copies, member %d %d", f.groups, i, g.groups)
 		}
 	}
 	return f.pc == len(f.code), nil

@@ -17,25 +17,54 @@ func copyAsync(f *frame, in *inst) {
 	size := in.src.Args[0].Type.Elem.Bytes()
 	for l := range f.lanes {
 		v, w := int64(f.i[in.list[1]+l]), int64(f.i[in.list[3]+l])
-		c := asyncCopy{to: to.off + v*size, group: f.groups}
-		if at := from.off + w*size; c.to%copyBytes != 0 || at%copyBytes != 0 {
-			f.fail(in, "lane %d copies from byte %d to byte %d: multiples of %d are wanted", l, at, c.to, copyBytes)
+		if at := from.off + w*size; (to.off+v*size)%copyBytes != 0 || at%copyBytes != 0 {
+			f.fail(in, "lane %d copies from byte %d to byte %d: multiples of %d are wanted", l, at, to.off+v*size, copyBytes)
 			return
 		}
 		source := f.sized(in, from, size, w, copyBytes/size, false)
 		if f.stop {
 			return
 		}
-		place := f.sized(in, to, size, v, copyBytes/size, true)
+		f.begin(in, to, v*size, source)
 		if f.stop {
 			return
 		}
-		copy(c.data[:], source)
-		poison(place)
-		f.copies = append(f.copies, c)
-		f.mem.arriving++
-		f.mem.pending[c.to/copyBytes]++
 	}
+}
+
+// copyBulk copies pieces, sixteen bytes after the other.
+func copyBulk(f *frame, in *inst) {
+	to, from, s := f.p[in.list[0]], f.p[in.list[1]], in.src.Strides
+	if to.off%copyBytes != 0 || from.off%copyBytes != 0 {
+		f.fail(in, "copies from byte %d to byte %d: multiples of %d are wanted", from.off, to.off, copyBytes)
+		return
+	}
+	for i := range in.imm {
+		for at := int64(0); at < s.B; at += copyBytes {
+			source := f.sized(in, from, 1, i*s.A+at, copyBytes, false)
+			if f.stop {
+				return
+			}
+			f.begin(in, to, i*s.C+at, source)
+			if f.stop {
+				return
+			}
+		}
+	}
+}
+
+// begin sets sixteen bytes on their way to a byte behind to.
+func (f *frame) begin(in *inst, to pointer, at int64, source []byte) {
+	place := f.sized(in, to, 1, at, copyBytes, true)
+	if f.stop {
+		return
+	}
+	c := asyncCopy{to: to.off + at, group: f.groups}
+	copy(c.data[:], source)
+	poison(place)
+	f.copies = append(f.copies, c)
+	f.mem.arriving++
+	f.mem.pending[c.to/copyBytes]++
 }
 
 func copyWait(f *frame, in *inst) {
@@ -46,6 +75,7 @@ func copyWait(f *frame, in *inst) {
 			continue
 		}
 		copy(f.mem.bytes[teamScratch][c.to:], c.data[:])
+		f.mem.note(c.to, c.to+copyBytes)
 		f.mem.arriving--
 		f.mem.pending[c.to/copyBytes]--
 	}
@@ -64,7 +94,25 @@ func (m *memory) underway(from, to int64) bool {
 
 // noCopies is the state at the start of a tile.
 func (m *memory) noCopies() {
+	m.round++
 	if n := (len(m.bytes[teamScratch]) + copyBytes - 1) / copyBytes; m.arriving > 0 || len(m.pending) < n {
-		m.pending, m.arriving = make([]uint8, n), 0
+		m.pending, m.written, m.arriving = make([]uint8, n), make([]uint32, n), 0
 	}
+}
+
+// note says that some bytes of scratch are written.
+func (m *memory) note(from, to int64) {
+	for i := from / copyBytes; i*copyBytes < to; i++ {
+		m.written[i] = m.round
+	}
+}
+
+// fresh says whether some of the bytes were written since the last barrier.
+func (m *memory) fresh(from, to int64) bool {
+	for i := from / copyBytes; i*copyBytes < to; i++ {
+		if m.written[i] == m.round {
+			return true
+		}
+	}
+	return false
 }

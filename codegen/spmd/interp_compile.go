@@ -80,7 +80,7 @@ func (c *compiler) plain(in *Instr) {
 	}
 	x := inst{exec: execs[in.Op](in), imm: in.Imm, d: -1, a: -1, b: -1, c: -1, n: 1, src: in}
 	switch {
-	case ops[in.Op].imm == immOffset && in.Op != OpGather:
+	case ops[in.Op].imm == immOffset && in.Op != OpGather && in.Op != OpGatherRun:
 		c.memory(in, &x)
 	default:
 		for i, a := range in.Args {
@@ -94,13 +94,13 @@ func (c *compiler) plain(in *Instr) {
 	if len(in.Results) > 0 {
 		x.d, x.n = c.slot(in.Results[0]), c.width(in.Results[0].Type)
 	}
-	if len(in.Results) > 1 || in.Op == OpLoadRun {
+	if len(in.Results) > 1 || in.Op == OpLoadRun || in.Op == OpGatherRun {
 		for _, r := range in.Results {
 			x.results = append(x.results, c.slot(r))
 		}
 	}
 	switch in.Op {
-	case OpGather, OpOffset:
+	case OpGather, OpGatherRun, OpOffset:
 		x.size = in.Args[0].Type.Elem.Bytes()
 	case OpBarrier:
 		x.imm = c.bars

@@ -46,6 +46,7 @@ type frame struct {
 
 	copies []asyncCopy // that nobody has waited for
 	groups int         // of copies that have ended
+	quads  uint64      // which products of quads it has taken part in
 
 	body   []inst
 	sys    [numSys]int64
@@ -102,8 +103,10 @@ type memory struct {
 	bytes           [numSpaces + 1][]byte
 	shadow          shadow
 	loops, maxLoops int64
-	arriving        int     // copies on their way into scratch
-	pending         []uint8 // how many of them there are to each 16 bytes of it
+	arriving        int      // copies on their way into scratch
+	pending         []uint8  // how many of them there are to each 16 bytes of it
+	round           uint32   // counts barriers of the team
+	written         []uint32 // the round in which each 16 bytes of scratch were written last
 }
 
 // count is called for each tile and loop iteration.
@@ -156,6 +159,9 @@ func (f *frame) sized(in *inst, p pointer, size, i, n int64, write bool) []byte 
 			f.fail(in, "bytes %d to %d of %v are also %s in this phase", from, to, p.space, other)
 			return nil
 		}
+	}
+	if write && p.space == teamScratch {
+		f.mem.note(from, to)
 	}
 	return mem[from:to]
 }

@@ -91,12 +91,27 @@ func loadRun(in *Instr) exec {
 func loadingRun[T any](arena func(*frame) []T, get func([]byte) T) exec {
 	return func(f *frame, in *inst) {
 		n := len(in.results)
-		b := f.address(in, int64(in.n*n), false)
-		if f.stop {
+		whole := func(i int64) bool { // whether neighbours begin at a multiple of their size
+			at, bytes := f.p[in.a].off+i*in.size, int64(n)*in.size
+			if at%bytes != 0 {
+				f.fail(in, "begins at byte %d, not at a multiple of a lane's %d bytes", at, bytes)
+			}
+			return at%bytes == 0
+		}
+		if in.src.Op == OpGatherRun {
+			for l, i := range f.i[in.b:][:in.n] {
+				b := f.elements(in, f.p[in.a], in.imm+int64(i), int64(n), false)
+				if f.stop || !whole(in.imm+int64(i)) {
+					return
+				}
+				for r, slot := range in.results {
+					arena(f)[slot+l] = get(b[r*int(in.size):])
+				}
+			}
 			return
 		}
-		if at := f.p[in.a].off + f.index(in)*in.size; at%(int64(n)*in.size) != 0 {
-			f.fail(in, "begins at byte %d, not at a multiple of a lane's %d bytes", at, int64(n)*in.size)
+		b := f.address(in, int64(in.n*n), false)
+		if f.stop || !whole(f.index(in)) {
 			return
 		}
 		for r, slot := range in.results {

@@ -142,6 +142,7 @@ func TestFaults(t *testing.T) {
 		{name: "other team's scratch", body: "%1 = scratch *f32 0\n%2 = loadv <f32> %1 + 17\nstorev %0 = %2", want: "bytes 68 to 100 (element 17 from byte 0) of team scratch, which has 64"},
 		{name: "endless loop", body: "%1 = const i64 0\n%2 = const i64 9223372036854775807\nfor %3 = %1 to %2 step 1 {\n}", want: "more than 10000 loop iterations"},
 		{name: "members part", members: 2, body: "%1 = member i64\n%2 = const i64 0\n%3 = cmp bool eq %1 %2\nif %3 {\nbarrier\n}", want: "member 0 waits at barrier 0, member 1 has ended"},
+		{name: "groups part", members: 2, body: "%1 = member i64\n%2 = const i64 0\n%3 = cmp bool eq %1 %2\nif %3 {\ncopygroup\n}", want: "member 0 has ended 1 groups of copies, member 1 0"},
 		{name: "two tiles write", races: true, body: "%1 = lane <i32>\nstorev %0 = %1", want: "also written by another tile"},
 		{name: "a tile reads what another wrote", races: true, body: "%1 = tile i64\n%2 = load i32 %0\nstore %0 %1 = %2", want: "also written by another tile"},
 		{name: "a tile writes what another read", races: true, body: "%1 = tile i64\n%2 = load i32 %0 %1 + 1\nstore %0 %1 = %2", want: "also read by another tile"},

@@ -52,14 +52,19 @@ const (
 	OpLoadVN
 	OpLoadRun
 	OpGather
+	OpGatherRun
 	OpStore
 	OpStoreV
 	OpStoreVN
 	OpMMA8
 	OpMMAI8
 	OpMMABF16
+	OpQuadI8
+	OpQuadBF16
+	OpQuadTF32
 	OpPackBF16
 	OpCopyAsync
+	OpCopyBulk
 	OpCopyGroup
 	OpCopyWait
 	OpPrefetch
@@ -107,6 +112,8 @@ const (
 	immByte              // 0 or 1
 	immLane              // a power of two below the number of lanes
 	immTiles             // squares of 16 columns; the strides belong to it
+	immStrides           // none; there are strides
+	immPieces            // of a copy; the strides belong to it
 	immGroups            // of copies
 	immPred              // Pred
 	immStep              // of a loop
@@ -168,14 +175,19 @@ var ops = [numOps]struct {
 	OpLoadVN:      {"loadvn", "p i? n", "*E i64? i64 -> <R>", "", immOffset, "the same for lanes below n; 0 in the others, whose memory is not touched"},
 	OpLoadRun:     {"loadrun", "p i?", "*E i64? -> <R>...", "", immOffset, "result r of n: lane l gets p[i + Imm + n*l + r], widened; n is a power of two, a lane's n elements have at most 16 bytes and begin at a multiple of them"},
 	OpGather:      {"gather", "p v", "*E <i32> -> <R>", "", immOffset, "lane l gets p[v[l] + Imm], widened"},
+	OpGatherRun:   {"gatherrun", "p v", "*E <i32> -> <R>...", "", immOffset, "result r of n: lane l gets p[v[l] + Imm + r], widened; n and where a lane's elements begin are as for loadrun"},
 	OpStore:       {"store", "p i? x", "*E i64? R ->", "", immOffset, "p[i + Imm] = x; a float is narrowed half to even, an integer keeps its low bits"},
 	OpStoreV:      {"storev", "p i? x", "*E i64? <R> ->", "", immOffset, "lane l: p[i + Imm + l] = x"},
 	OpStoreVN:     {"storevn", "p i? n x", "*E i64? i64 <R> ->", "", immOffset, "the same for lanes below n; the others' memory is not touched"},
 	OpMMA8:        {"mma8", "c a b k rows", "*i32 *i8 *i8 i64 i64 ->", "", immTiles, "c[m][n] += the sum over g < k, i < 4 of a[m][4g+i] * b[g/run][n][g%run][i], for m < rows (1..16) and n < 16*Imm (Imm 1 or 2); exact, and wraps"},
 	OpMMAI8:       {"mmai8", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> <i32> -> <i32>...", "", noImm, "c + a b in fragments of 16 rows, 8 columns and 32 signed bytes; four results; exact, and wraps"},
 	OpMMABF16:     {"mmabf16", "c0 c1 c2 c3 a0 a1 a2 a3 b0 b1", "<f32> <f32> <f32> <f32> <i32> <i32> <i32> <i32> <i32> <i32> -> <f32>...", "", noImm, "the same over 16 bf16, two to an operand's word: sums of float32 in any order, with any rounding on the way"},
+	OpQuadI8:      {"quadi8", "a b c...", "*i8 *i8 <i32>... -> <i32>...", "", immStrides, "c + a b, of 64 rows and 32 to 256 columns over 32 signed bytes, by four members together, who hold 16 rows each; a and b in scratch, as they were at the last barrier; exact, and wraps"},
+	OpQuadBF16:    {"quadbf16", "a0 a1 a2 a3 b c...", "<i32> <i32> <i32> <i32> *bf16 <f32>... -> <f32>...", "", immStrides, "the same over 16 bf16, with a in fragments of 16 rows: sums of float32 in any order, with any rounding on the way"},
+	OpQuadTF32:    {"quadtf32", "a b c...", "*f32 *f32 <f32>... -> <f32>...", "", immStrides, "the same over 8 float32 of which the low 13 bits are not looked at, a and b in scratch; sums in any order"},
 	OpPackBF16:    {"packbf16", "x y", "<f32> <f32> -> <i32>", "", noImm, "x and y as bf16, half to even, x in the low half"},
 	OpCopyAsync:   {"copyasync", "to v from w", "*E <i32> *E <i32> ->", "", noImm, "lane l: the 16 bytes at from[w[l]] go to to[v[l]] in scratch, both at multiples of 16; they may arrive at any time until copywait, and until then nobody may touch the place"},
+	OpCopyBulk:    {"copybulk", "to from", "*E *E ->", "", immPieces, "the same for 1 to 32 pieces of memory, of a multiple of 16 bytes each; they lie apart by strides, the first of them in scratch and the second in memory"},
 	OpCopyGroup:   {"copygroup", "", "->", "", noImm, "ends a group of the member's copies"},
 	OpCopyWait:    {"copywait", "", "->", "", immGroups, "all of the member's groups of copies but the last Imm have arrived"},
 	OpPrefetch:    {"prefetch", "p i?", "*E i64? ->", "", immOffset, "hint: p[i + Imm] will be read soon; may be beyond the end"},

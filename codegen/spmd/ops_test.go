@@ -59,8 +59,11 @@ func TestOpsRun(t *testing.T) {
 	for _, c := range uniformOps {
 		c.kernel(t).Body.Walk(note)
 	}
-	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap, OpLoadRun, OpCopyAsync, OpCopyGroup, OpCopyWait,
-		OpMMAI8, OpMMABF16, OpPackBF16} { // TestGather, TestReduce, TestSwap, TestLoadRun, TestAsyncFaults; Fragments and Async of spmdtest, which the backends run
+	for _, op := range []Op{OpQuadI8, OpQuadBF16, OpQuadTF32} { // TestQuad
+		quadProgram(t, op).Kernels[0].Body.Walk(note)
+	}
+	for _, o := range []Op{OpLane, OpGather, OpReduceMax, OpSwap, OpLoadRun, OpGatherRun, OpCopyAsync, OpCopyGroup, OpCopyWait,
+		OpMMAI8, OpMMABF16, OpPackBF16} { // TestGather, TestReduce, TestSwap, TestLoadRun, TestGatherRun, TestAsyncFaults; Fragments and Async of spmdtest, which the backends run
 		run[o] = true
 	}
 	for o := range numOps {

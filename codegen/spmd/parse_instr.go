@@ -61,6 +61,18 @@ func (p *parser) operands(in *Instr) {
 		}
 		p.expect("tiles")
 		in.Imm = p.integer()
+	case immStrides:
+		in.Args = p.uses()
+		p.expect("strides")
+		in.Strides = Strides{A: p.integer(), B: p.integer()}
+	case immPieces:
+		in.Args = p.uses()
+		p.expect("strides")
+		in.Strides = Strides{C: p.integer(), A: p.integer()}
+		p.expect("bytes")
+		in.Strides.B = p.integer()
+		p.expect("pieces")
+		in.Imm = p.integer()
 	default:
 		in.Args = p.uses()
 		in.Imm = p.integer()

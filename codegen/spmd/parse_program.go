@@ -124,6 +124,10 @@ func (p *parser) bytes(t *Target) {
 		t.Dot = Dot(i)
 	}
 	t.Tiles = p.accept("tiles")
+	t.Quads = p.accept("quads")
+	if p.accept("scratch") {
+		t.Scratch = p.smallInt()
+	}
 	if p.accept("lanebytes") {
 		t.LaneBytes = p.smallInt()
 	}

@@ -21,6 +21,15 @@ func (in *Instr) String() string {
 	return w.String()
 }
 
+// brief is a line's worth of it.
+func (in *Instr) brief() string {
+	text := in.String()
+	if len(text) > 160 {
+		text = text[:160] + "..."
+	}
+	return text
+}
+
 // Describe names an instruction in an error; nil stands for what lies before the first.
 func (in *Instr) Describe() string {
 	if in == nil {
@@ -147,6 +156,12 @@ func (w *printer) head(in *Instr) {
 			w.f(" run %d", in.Strides.Run)
 		}
 		w.f(" tiles %d", in.Imm)
+	case immStrides:
+		w.values(" ", in.Args)
+		w.f(" strides %d %d", in.Strides.A, in.Strides.B)
+	case immPieces:
+		w.values(" ", in.Args)
+		w.f(" strides %d %d bytes %d pieces %d", in.Strides.C, in.Strides.A, in.Strides.B, in.Imm)
 	default:
 		w.values(" ", in.Args)
 		w.f(" %d", in.Imm)

@@ -12,6 +12,12 @@ func (p *Program) String() string {
 	if t.Tiles {
 		w.WriteString(" tiles")
 	}
+	if t.Quads {
+		w.WriteString(" quads")
+	}
+	if t.Scratch != 0 {
+		w.f(" scratch %d", t.Scratch)
+	}
 	if t.LaneBytes != 0 {
 		w.f(" lanebytes %d", t.LaneBytes)
 	}

@@ -11,6 +11,8 @@ type Target struct {
 	Members   int    // warps that can share a tile; 1 on a CPU
 	Dot       Dot    // which product of bytes is the fast one
 	Tiles     bool   // there is mma8
+	Quads     bool   // four members multiply together, and there is copybulk
+	Scratch   int    // bytes of scratch that a team has close by; 0: any memory is
 	LaneBytes int    // what a lane should load at once of what it streams, 16 at most; 0: an element, and the lanes neighbours (see loadrun)
 }
 

@@ -284,7 +284,13 @@ func TestLoadRun(t *testing.T) {
 			t.Errorf("a run that is not aligned: %v", err)
 		}
 	}
-	for _, text := range []string{"%1, %2, %3 = loadrun <f32>, <f32>, <f32> %0", "%1, %2, %3, %4, %5, %6, %7, %8 = loadrun <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32> %0", "loadrun %0", "%1, %2 = loadrun <f32>, <i32> %0"} {
+	refused(t, "%1, %2, %3 = loadrun <f32>, <f32>, <f32> %0", "%1, %2, %3, %4, %5, %6, %7, %8 = loadrun <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32>, <f32> %0", "loadrun %0", "%1, %2 = loadrun <f32>, <i32> %0")
+}
+
+// refused wants the verifier to refuse each line behind a parameter %0 of floats.
+func refused(t *testing.T, lines ...string) {
+	t.Helper()
+	for _, text := range lines {
 		k, err := ParseKernel("kernel k lanes 8 team 0 (x *f32 weights) {\n%0 = param *f32 0\n" + text + "\n}\n")
 		if err != nil {
 			t.Fatal(err)
@@ -293,4 +299,45 @@ func TestLoadRun(t *testing.T) {
 			t.Errorf("%s: no error", text)
 		}
 	}
+}
+
+// gatherRuns stores four neighbours of each lane, the last lane's first.
+func gatherRuns(t testing.TB, lanes int) *Program {
+	tg := target(lanes)
+	b := NewBuilder("run", tg)
+	x, out := b.Param("x", U8, Weights), b.Param("out", I32, Work)
+	back := b.Shl(b.Sub(b.I32(int32(lanes-1)), b.Lane()), 2)
+	for r, v := range b.GatherRun(x, back, 8, 4) {
+		b.StoreV(out, nil, int64(r*lanes), v)
+	}
+	return program(finish(t, b), tg, Grid{Panels: 1}, 0, 0)
+}
+
+// TestGatherRun: neighbours from where each lane says, and what is refused.
+func TestGatherRun(t *testing.T) {
+	for _, lanes := range allLanes {
+		p := gatherRuns(t, lanes)
+		w := make([]byte, 8+4*lanes)
+		for i := range w {
+			w[i] = byte(i)
+		}
+		m := machine(t, p, w)
+		step(t, m, p, oneSequence(1))
+		for i := range 4 * lanes {
+			if got, want := m.Memory[Work][4*i], w[8+(lanes-1-i%lanes)*4+i/lanes]; got != want {
+				t.Errorf("lanes %d: result %d of lane %d is %d, want %d", lanes, i/lanes, i%lanes, got, want)
+			}
+		}
+		for imm, want := range map[int64]string{6: "not at a multiple of a lane's 4 bytes", 1 << 20: "of weights, which has"} {
+			p.Kernels[0].Body.Walk(func(in *Instr) {
+				if in.Op == OpGatherRun {
+					in.Imm = imm
+				}
+			})
+			if err := machine(t, p, w).Step(p, oneSequence(1)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("a run from %d: error %v, want %q", imm, err, want)
+			}
+		}
+	}
+	refused(t, "%1 = lane <i32>\n%2, %3, %4 = gatherrun <f32>, <f32>, <f32> %0 %1", "%1 = lane <i32>\ngatherrun %0 %1", "%1 = lane <i32>\n%2, %3 = gatherrun <f32>, <i32> %0 %1", "%1, %2 = gatherrun <f32>, <f32> %0")
 }

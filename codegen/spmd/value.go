@@ -81,14 +81,17 @@ type Value struct {
 type Instr struct {
 	Op      Op
 	Args    []*Value
-	Imm     int64   // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset; dot4u: largest byte; mma8: tiles
-	Strides Strides // mma8
+	Imm     int64   // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset; dot4u: largest byte; mma8: tiles; copybulk: pieces
+	Strides Strides // mma8, quads, copybulk
 	Results []*Value
 	Regions []*Region // for: body; if: then, else
 }
 
 // Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b. Run says how many groups
 // of a column of b lie together, 0 for one: B is then what lies between two such runs.
+//
+// Of a quad A and B are the bytes between the first sixteen bytes of K and the second, in a and in b. Of a copybulk C and A are the bytes from piece to piece, in
+// scratch and in memory, and B is how many a piece has.
 type Strides struct{ C, A, B, Run int64 }
 
 // run is Run, at least 1.

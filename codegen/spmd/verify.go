@@ -19,6 +19,9 @@ const (
 	maxGroups  = 16 // of copies on their way
 
 	maxRunBytes = 16 // of a lane, in one loadrun
+
+	maxPieces     = 32 // of a copybulk
+	maxPieceBytes = 1 << 14
 )
 
 // teamScratch is the origin of pointers into scratch memory; the others are spaces.
@@ -79,11 +82,7 @@ func (v *verifier) at(in *Instr, format string, args ...any) {
 		v.more++
 		return
 	}
-	text := in.String()
-	if len(text) > 160 {
-		text = text[:160] + "..."
-	}
-	v.fail("%s: %s", text, fmt.Sprintf(format, args...))
+	v.fail("%s: %s", in.brief(), fmt.Sprintf(format, args...))
 }
 
 func (v *verifier) kernel() {
@@ -251,8 +250,11 @@ func (v *verifier) plain(in *Instr) {
 	if n := max(1, 16/max(1, v.k.Lanes)); (in.Op == OpReduceAdd || in.Op == OpReduceMax) && len(in.Args) != n {
 		v.at(in, "reduces %d values; 16 lanes are %d of %d", len(in.Args), n, v.k.Lanes)
 	}
-	if in.Op == OpMMAI8 || in.Op == OpMMABF16 {
+	switch in.Op {
+	case OpMMAI8, OpMMABF16:
 		v.fragments(in)
+	case OpQuadI8, OpQuadBF16, OpQuadTF32:
+		v.quad(in)
 	}
 	v.immediate(in)
 	if v.results(in, &b) {
@@ -285,6 +287,9 @@ func (v *verifier) results(in *Instr, b *binding) bool {
 // run checks the results of an instruction that has as many as are taken.
 func (v *verifier) run(in *Instr, b *binding, pattern string) bool {
 	n := int64(len(in.Results))
+	if in.Op.quad() {
+		n = 1 // quad has looked at how many there are
+	}
 	if n < 1 || n&(n-1) != 0 || n*b.e.Bytes() > maxRunBytes {
 		v.at(in, "%d results are taken: a power of two of at most %d bytes a lane is wanted", n, maxRunBytes)
 		return false
@@ -299,14 +304,4 @@ func (v *verifier) run(in *Instr, b *binding, pattern string) bool {
 		}
 	}
 	return true
-}
-
-// fragments checks what is particular to the instructions on fragments.
-func (v *verifier) fragments(in *Instr) {
-	if v.k.Lanes != fragmentLanes {
-		v.at(in, "fragments are for %d lanes, the kernel has %d", fragmentLanes, v.k.Lanes)
-	}
-	if len(in.Results) != 4 {
-		v.at(in, "has four results, %d are taken", len(in.Results))
-	}
 }

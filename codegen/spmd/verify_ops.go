@@ -4,11 +4,11 @@ import "math"
 
 // immediate checks Imm by what the op table says it is.
 func (v *verifier) immediate(in *Instr) {
-	if in.Op != OpMMA8 && in.Strides != (Strides{}) {
+	if in.Op != OpMMA8 && in.Op != OpCopyBulk && !in.Op.quad() && in.Strides != (Strides{}) {
 		v.at(in, "has no strides")
 	}
 	switch ops[in.Op].imm {
-	case noImm:
+	case noImm, immStrides:
 		if in.Imm != 0 {
 			v.at(in, "has no immediate, Imm is %d", in.Imm)
 		}
@@ -50,6 +50,8 @@ func (v *verifier) immediate(in *Instr) {
 		}
 	case immTiles:
 		v.tiles(in)
+	case immPieces:
+		v.pieces(in)
 	case immPred:
 		if in.Imm < 0 || in.Imm >= int64(len(preds)) {
 			v.at(in, "unknown predicate")
@@ -104,12 +106,19 @@ func (v *verifier) pointers(in *Instr) {
 		v.origin[in.Results[0]] = teamScratch
 	case OpOffset:
 		v.origin[in.Results[0]] = v.origin[in.Args[0]]
-	case OpCopyAsync:
+	case OpCopyAsync, OpCopyBulk:
+		from := in.Args[len(in.Args)/2]
 		if s := v.origin[in.Args[0]]; s != teamScratch {
 			v.at(in, "copies into %v, not into scratch", s)
 		}
-		if v.origin[in.Args[2]] == teamScratch {
+		if v.origin[from] == teamScratch {
 			v.at(in, "copies out of scratch")
+		}
+	case OpQuadI8, OpQuadBF16, OpQuadTF32:
+		for _, a := range in.Args[:in.Op.quadSums()] {
+			if s := v.origin[a]; a.Type.Kind == Pointer && s != teamScratch {
+				v.at(in, "multiplies what is in %v, not in scratch", s)
+			}
 		}
 	case OpStore, OpStoreV, OpStoreVN, OpMMA8:
 		if s := v.origin[in.Args[0]]; !s.Writable() && s != teamScratch {

@@ -38,6 +38,7 @@ func (v *programVerifier) memory() {
 		{"most rows of a step", p.MaxRows, 1, maxRows},
 		{"most sequences of a step", p.MaxSeqs, 1, maxRows},
 		{"members of a team", int64(p.Target.Members), 1, maxMembers},
+		{"bytes of scratch close by", int64(p.Target.Scratch), 0, maxBytes},
 		{"bytes that a lane loads", int64(p.Target.LaneBytes), 0, maxRunBytes},
 		{"product of bytes", int64(p.Target.Dot), 0, int64(len(dots) - 1)},
 	} {
@@ -75,12 +76,18 @@ func (v *programVerifier) kernels() {
 		}
 		if err := k.Verify(); err != nil {
 			v.add("%w", err)
-		} else if !v.p.Target.Tiles {
-			for _, op := range [...]Op{OpMMA8, OpMMAI8, OpMMABF16} {
-				if in := k.Body.find(op); in != nil {
-					v.fail("kernel %s: %s: the target has no tiles", printName(k.Name), in)
-				}
-			}
+		} else {
+			v.lacks(k, v.p.Target.Tiles, "tiles", OpMMA8, OpMMAI8, OpMMABF16)
+			v.lacks(k, v.p.Target.Quads, "quads", OpQuadI8, OpQuadBF16, OpQuadTF32, OpCopyBulk)
+		}
+	}
+}
+
+// lacks refuses instructions that the target does not have.
+func (v *programVerifier) lacks(k *Kernel, has bool, what string, list ...Op) {
+	for _, op := range list {
+		if in := k.Body.find(op); in != nil && !has {
+			v.fail("kernel %s: %s: the target has no %s", printName(k.Name), in.brief(), what)
 		}
 	}
 }

@@ -149,6 +149,10 @@ func (w *warp) atShared(in *inst, lane int, addr uint64, n int) []byte {
 		w.fault(in, lane, "out of bounds: %d bytes at shared address %#x; the block has %d bytes", n, addr, size)
 		return nil
 	}
+	if !w.access.mbarrier && w.b.inMbarrier(addr, n) {
+		w.fault(in, lane, "%d bytes at shared address %#x: an mbarrier is there", n, addr)
+		return nil
+	}
 	if !w.touch(in, lane, &w.b.shadow, shared, addr, int64(addr), n) {
 		return nil
 	}

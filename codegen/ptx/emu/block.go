@@ -7,13 +7,15 @@ import (
 
 // block is a thread block that is resident: its warps, shared memory and barriers.
 type block struct {
-	l        *launch
-	index    int
-	at       [3]int
-	warps    []*warp
-	shared   []byte
-	shadow   shadow
-	barriers [16]barrier
+	l          *launch
+	index      int
+	at         [3]int
+	warps      []*warp
+	shared     []byte
+	shadow     shadow
+	barriers   [16]barrier
+	mbarriers  map[uint64]*mbarrier // by shared address
+	warpgroups []map[int]*joint     // products that some warps of one have come to, by their number
 }
 
 // barrier counts threads as they arrive.
@@ -43,6 +45,7 @@ func (b *block) start(index int) {
 	}
 	b.shadow.reset()
 	clear(b.barriers[:])
+	b.mbarriers, b.warpgroups = map[uint64]*mbarrier{}, nil
 	for i, w := range b.warps {
 		w.start(b.lanesOf(i))
 	}

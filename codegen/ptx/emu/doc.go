@@ -26,6 +26,10 @@
 //   - every access: bounds of the allocation or variable, alignment, state space (fault.go has what an error says: the line of PTX, thread, address);
 //   - registers that a lane reads before it has written them: proved for most reads when the module is parsed, watched for the rest (assigned.go);
 //   - shared memory that is read before it is written, and cp.async data that is touched before its wait (shadow.go);
+//   - copies of many bytes: alignment, bytes that nobody has waited for, mbarriers that are stored over, not shown to the copies or asked for a parity that
+//     is over (op_mbar.go, op_bulk.go); what they bring arrives as late as can be;
+//   - wgmma: a fence in front, operands that are the same for all lanes and all four warps and stay as they are till the wait, sums and rows in registers that
+//     nobody touches meanwhile, a wait at all (op_wgmma.go, wgmma_run.go); and, as for copies, stores that no fence.proxy.async has shown to it;
 //   - races on shared memory, and on global memory with Device.Races: two threads, one byte, one of them writing, nothing that orders them.
 //     Order comes from barriers of the block, bar.warp.sync within a warp (nothing else: lanes do not run in lockstep), and between warps from
 //     release and acquire, or fences around relaxed and volatile accesses, each as far as its scope reaches (order.go). Clocks are kept for whole
@@ -43,6 +47,6 @@
 //
 // # What is not there
 //
-// Textures, clusters, mbarrier, wgmma and bulk copies (but for the prefetch), indirect calls, carries, video instructions, .rz/.rm/.rp of arithmetic,
+// Textures, clusters, other forms of mbarrier, wgmma and bulk copies than isa.go lists, tensor maps, indirect calls, carries, video instructions, .rz/.rm/.rp of arithmetic,
 // mma of other shapes than isa.go lists: Parse says so, with the line. The tests give their texts to ptxas where it is found, so what runs here is PTX.
 package emu

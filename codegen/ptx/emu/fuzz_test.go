@@ -11,6 +11,7 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add(header + one("add.u32 %r1, %t0, 1;\n"+save("%r1")))
 	f.Add(header + shapes)
+	f.Add(header + wgmmaCase{"s8", 8, false}.text())
 	f.Add(header + opCase{text: "prmt.b32 %d, %a, %b, 0x3210;", in: "b32 b32", out: "b32"}.kernel("k"))
 	for _, dir := range []string{"run", "parse"} {
 		files, err := filepath.Glob("testdata/" + dir + "/*")

@@ -163,6 +163,32 @@ func (w *warp) end() {
 	}
 	w.again()
 	w.b.exited()
+	w.unfinished()
+}
+
+// unfinished refuses lanes that end, the last of a warp or of the block, with something under way.
+func (w *warp) unfinished() {
+	in := &w.code[w.pc-1]
+	if w.live == 0 && len(w.products) > 0 {
+		w.fault(in, 0, "ends, and nobody has waited for the product of line %d", w.products[0].in.src.line)
+	}
+	for _, other := range w.b.warps {
+		if other.live != 0 {
+			return
+		}
+	}
+	for _, x := range w.b.mbarriers {
+		if len(x.copies) > 0 {
+			w.fault(in, 0, "ends, and nobody has waited for a copy to shared address %#x", x.copies[0].at)
+			return
+		}
+	}
+	for _, log := range w.b.warpgroups {
+		for _, x := range log {
+			w.fault(in, 0, "ends, and only %d warps of a group have come to the product of line %d", x.warps, x.in.src.line)
+			return
+		}
+	}
 }
 
 // push goes into a function.

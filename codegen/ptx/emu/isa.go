@@ -70,9 +70,11 @@ var isa = map[string]opcode{
 	"prefetch":     {"{.space}.{L1,L2} [a]: nothing", compilePrefetch},
 	"prefetchu":    {".L1 [a]: nothing", compilePrefetch},
 	"createpolicy": {".fractional.L2::x{.L2::y}.b64 d{, f}: a number that means nothing", compileCreatePolicy},
-	"cp":           {".async.{ca,cg}.shared.global [d], [a], 4|8|16{, bytes}; .async.{commit_group,wait_group n,wait_all}; .async.bulk.prefetch.L2.global", compileCp},
+	"cp":           {".async.{ca,cg}.shared.global [d], [a], 4|8|16{, bytes}; .async.{commit_group,wait_group n,wait_all}; .async.bulk.prefetch.L2.global; .async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [d], [a], bytes, [mbarrier]", compileCp},
 	"membar":       {".{cta,gl,sys}", compileFence},
-	"fence":        {"{.sc,.acq_rel}.{cta,cluster,gpu,sys}", compileFence},
+	"fence":        {"{.sc,.acq_rel}.{cta,cluster,gpu,sys}; .proxy.async{.shared::cta}", compileFence},
+
+	"mbarrier": {".{init,inval,expect_tx.relaxed.cta,arrive,try_wait.parity,test_wait.parity}.shared.b64", compileMbarrier},
 
 	// Between lanes.
 	"shfl":       {".sync.{idx,up,down,bfly}.b32 d{|p}, a, b, c, mask", compileShfl},
@@ -82,6 +84,7 @@ var isa = map[string]opcode{
 	"activemask": {".b32 d", compileActivemask},
 	"ldmatrix":   {".sync.aligned.m8n8.{x1,x2,x4}{.trans}.shared.b16 {d}, [a]", compileLdmatrix},
 	"mma":        {".sync.aligned.{m16n8k16,m16n8k32}.row.col{.satfinite}.s32.{s8,u8}.{s8,u8}.s32; .{m16n8k8,m16n8k16}.row.col.f32.{f16,bf16}.x.f32; m16n8k8 tf32", compileMMA},
+	"wgmma":      {".{fence,commit_group,wait_group n}.sync.aligned; .mma_async.sync.aligned.m64nN{k32.s32.s8.s8,k16.f32.bf16.bf16,k8.f32.tf32.tf32} {d}, descriptor|{a}, descriptor, p{, 1, 1{, 0}{, 0}}", compileWgmma},
 	"bar":        {".warp.sync mask; .sync a{, b}; .arrive a, b; .red.{popc.u32,and.pred,or.pred} d, a{, b}, {!}p", compileBar},
 	"barrier":    {"{.cta}.{sync,arrive,red}{.aligned}: as bar", compileBar},
 

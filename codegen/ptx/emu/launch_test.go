@@ -53,7 +53,7 @@ func TestLaunch(t *testing.T) {
 		{"few", [3]int{1, 65536, 1}, one, 0, nil, "a block has at most"},
 		{"few", [3]int{0, 1, 1}, one, 0, nil, "a block has at most"},
 		{"few", one, one, 226 << 10, nil, ""},
-		{"few", one, one, 226<<10 + 1, nil, "232449 bytes of shared memory, 231425 of them dynamic; sm_90 has 232448"},
+		{"few", one, one, 226<<10 + 1, nil, "232449 bytes of shared memory, 231425 of them dynamic; sm_90a has 232448"},
 		{"few", one, one, -1, nil, "bytes of shared memory"},
 		{"few", one, one, 0, []Arg{U32(1)}, "1 parameters; it has 0"},
 		{"any", one, one, 0, []Arg{U32(1), U64(2), F32(3), U64(4)}, "parameter 1 (b) of 8 bytes; it has 16"},

@@ -55,7 +55,7 @@ func assemble(t testing.TB, text string) {
 	if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := osexec.Command(a.Path, "-arch=sm_90", "-O0", "-o", filepath.Join(dir, "out"), in).CombinedOutput()
+	out, err := osexec.Command(a.Path, "-arch=sm_90a", "-O0", "-o", filepath.Join(dir, "out"), in).CombinedOutput()
 	if exit := new(osexec.ExitError); errors.As(err, &exit) {
 		t.Errorf("ptxas: %s\n%s", out, text)
 	} else if err != nil {

@@ -37,17 +37,7 @@ func compileCp(c *compiler) {
 		}
 		c.x.exec = func(w *warp, in *inst) { w.waitGroups(int32(in.imm)) }
 	case c.has("bulk"):
-		c.needs(90)
-		if !c.has("prefetch") || !c.has("L2") || c.stateSpace() != global {
-			c.fail("of cp.async.bulk only .prefetch.L2.global is supported")
-			return
-		}
-		c.hints()
-		if c.operands(2) {
-			c.address(0, global)
-			c.src(1, u32)
-		}
-		c.x.exec = nothing
+		compileBulk(c)
 	default:
 		compileCopy(c)
 	}

@@ -327,6 +327,10 @@ func (w *warp) barrier(in *inst, aligned, wait bool, flip uint32) {
 }
 
 func compileFence(c *compiler) {
+	if c.has("proxy") {
+		c.proxyFence()
+		return
+	}
 	if c.in.op == "fence" {
 		if c.oneOf("sc", "acq_rel") == "" {
 			c.fail("want .sc or .acq_rel")
@@ -336,4 +340,21 @@ func compileFence(c *compiler) {
 	c.operands(0)
 	cta := scope == "cta"
 	c.x.exec = func(w *warp, in *inst) { w.l.clocks.fenced(w.clock, cta) }
+}
+
+// proxyFence shows what the lanes have stored to copies of many bytes and wgmma.
+func (c *compiler) proxyFence() {
+	c.needs(90)
+	if !c.has("async") {
+		c.fail("want .proxy.async")
+	}
+	if s := c.stateSpace(); s != shared && s != generic {
+		c.fail("want .shared::cta")
+	}
+	c.operands(0)
+	c.x.exec = func(w *warp, in *inst) {
+		for m := w.act; m != 0; m &= m - 1 {
+			w.l.clocks.show(w.clockID(w.lane(m)))
+		}
+	}
 }

@@ -7,6 +7,8 @@ type clocks struct {
 	known [][]uint32
 	syncs map[syncKey][]uint32 // what a warp that acquires at an address comes to know
 	fence []fence              // of each warp
+	async []uint32             // of each thread: what it wrote before this time the async proxy sees
+	bulk  []uint32             // of each warp: what cp.async.bulk wrote before this time it has seen an mbarrier for
 }
 
 // syncKey is an address in a state space. Releases of scope .cta are seen in their block only; block is -1 for what all blocks see.
@@ -31,7 +33,7 @@ type order struct {
 }
 
 func newClocks(warps int) *clocks {
-	c := &clocks{now: 1, known: make([][]uint32, warps), syncs: map[syncKey][]uint32{}, fence: make([]fence, warps)}
+	c := &clocks{now: 1, known: make([][]uint32, warps), syncs: map[syncKey][]uint32{}, fence: make([]fence, warps), bulk: make([]uint32, warps)}
 	for i := range c.known {
 		c.known[i] = make([]uint32, warps)
 	}
@@ -48,6 +50,9 @@ func (c *clocks) restart() {
 	}
 	clear(c.syncs)
 	clear(c.fence)
+	for i := range c.bulk {
+		c.bulk[i] = c.now
+	}
 }
 
 func join(to, from []uint32) {
@@ -133,4 +138,21 @@ func (c *clocks) publish(k syncKey, rel []uint32) {
 		c.syncs[k] = to
 	}
 	join(to, rel)
+}
+
+// show is a proxy fence of a thread.
+func (c *clocks) show(thread int32) {
+	if c.async == nil {
+		c.async = make([]uint32, len(c.known)*lanes)
+	}
+	c.now++
+	c.async[thread] = c.now
+}
+
+// shown is before which time a thread's writes are seen by the async proxy.
+func (c *clocks) shown(thread int32) uint32 {
+	if c.async == nil {
+		return 0
+	}
+	return c.async[thread]
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // header begins every module of the tests.
-const header = ".version 8.0\n.target sm_90\n.address_size 64\n"
+const header = ".version 8.0\n.target sm_90a\n.address_size 64\n"
 
 func parse(t testing.TB, text string) *Module {
 	t.Helper()

@@ -30,6 +30,7 @@ const (
 	manyReaders           // more than one lane of the warp of reader
 	pendingCopy           // cp.async writes it and has not been waited for
 	split                 // the cells of the bytes count
+	asyncWrite            // the last write was the async proxy's
 )
 
 // shadow watches an area of memory.
@@ -44,16 +45,18 @@ type shadow struct {
 
 // access is what a warp instruction does; lane after lane uses the same one.
 type access struct {
-	c      *clocks
-	warp   int
-	thread int32
-	write  bool
-	strong bool
-	serial uint32
-	copies bool // written by cp.async
-	atomic bool // reads too
-	many   bool // by more lanes than thread's
-	quiet  bool // its faults are found again
+	c        *clocks
+	warp     int
+	thread   int32
+	write    bool
+	strong   bool
+	serial   uint32
+	copies   bool // written by cp.async
+	atomic   bool // reads too
+	many     bool // by more lanes than thread's
+	quiet    bool // its faults are found again
+	async    bool // of the async proxy
+	mbarrier bool // of an instruction that may touch one
 }
 
 const (
@@ -160,6 +163,12 @@ func (s *shadow) on(a *access, c *cell) clash {
 	if c.flags&pendingCopy != 0 {
 		return clash{why: "cp.async writes it, and has not been waited for by", other: c.writer}
 	}
+	if a.async && c.flags&(written|asyncWrite) == written && c.writeStamp >= a.c.shown(c.writer) {
+		return clash{why: "written, with no fence.proxy.async behind it, by", other: c.writer}
+	}
+	if c.flags&asyncWrite != 0 && c.writeStamp >= a.c.bulk[a.warp] {
+		return clash{why: "cp.async.bulk wrote it, and this warp has not seen the mbarrier of that, by", other: c.writer}
+	}
 	if !a.write && s.blank && c.flags&written == 0 {
 		return clash{why: "it has not been written", other: nobody}
 	}
@@ -225,6 +234,9 @@ func (s *shadow) write(a *access, c *cell) {
 	}
 	if a.copies {
 		c.flags |= pendingCopy
+	}
+	if a.async {
+		c.flags |= asyncWrite
 	}
 }
 

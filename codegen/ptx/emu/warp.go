@@ -23,18 +23,21 @@ type warp struct {
 	clock int // in launch.clocks
 	code  []inst
 
-	regs        []vec
-	preds       []uint32
-	set         []uint32 // for each register: lanes that have written it; kept for watched ones only
-	predSet     []uint32
-	local       [lanes][]byte
-	asyncs      []asyncCopy
-	committed   [lanes]int32
-	lastStrong  int32 // where the last strong access was, and how many instructions ago
-	sinceStrong int
-	lastAlloc   *allocation
-	access      access
-	sameWord    clash // what the last access met of its own instruction
+	regs          []vec
+	preds         []uint32
+	set           []uint32 // for each register: lanes that have written it; kept for watched ones only
+	predSet       []uint32
+	local         [lanes][]byte
+	asyncs        []asyncCopy
+	committed     [lanes]int32
+	products      []*wgmma // wgmma that are under way
+	productGroups int32
+	begun         int   // products
+	lastStrong    int32 // where the last strong access was, and how many instructions ago
+	sinceStrong   int
+	lastAlloc     *allocation
+	access        access
+	sameWord      clash // what the last access met of its own instruction
 
 	groups []group
 	live   uint32 // lanes that have not exited
@@ -79,6 +82,7 @@ func (w *warp) setPred(slot int32, m uint32) {
 func (w *warp) start(mask uint32) {
 	w.live, w.err, w.stop, w.spun, w.lastStrong = mask, nil, false, false, -1
 	w.asyncs, w.committed = w.asyncs[:0], [lanes]int32{}
+	w.products, w.productGroups, w.begun = nil, 0, 0
 	f := frame{f: w.l.kernel}
 	w.groups = append(w.groups[:0], group{mask: mask, pc: f.f.code.entry, frames: []frame{f}})
 	w.cur, w.top, w.act = -1, f, mask

@@ -68,7 +68,7 @@ func Load(t testing.TB, target spmd.Target) *Bed {
 	return d.Done()
 }
 
-// LoadRun loads runs of neighbours, of all lengths that a lane can have, from weights and from work memory and scratch.
+// LoadRun loads runs of neighbours, of all lengths that a lane can have, from weights and from work memory and scratch, in the order of lanes and in another one.
 func LoadRun(t testing.TB, target spmd.Target) *Bed {
 	d := New(t, target)
 	w := int64(target.Lanes)
@@ -97,12 +97,15 @@ func LoadRun(t testing.TB, target spmd.Target) *Bed {
 					work, to := k.Arg(e, spmd.Work, from[1]), k.Output(e.Reg(), n*Lanes)
 					store(to, nil, k.LoadRun(work, nil, 0, int(n)))
 				}
+				back := k.Mul(k.Sub(k.I32(int32(w-1)), k.Lane()), k.I32(int32(n)))
+				store(k.Output(e.Reg(), n*Lanes), nil, k.GatherRun(p, back, n, int(n)))
 				s, all := k.Scratch(e, n*w), k.Output(e.Reg(), n*Lanes)
 				for r := range n {
 					k.StoreV(s, nil, r*w, k.LoadV(p, nil, r*w+5))
 				}
 				k.Barrier()
 				store(all, nil, k.LoadRun(s, nil, 0, int(n)))
+				store(k.Output(e.Reg(), n*Lanes), nil, k.GatherRun(s, back, 0, int(n)))
 			})
 		}
 	}
