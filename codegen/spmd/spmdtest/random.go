@@ -3,7 +3,6 @@ package spmdtest
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -149,11 +148,7 @@ func (s *soup) convert(t spmd.Type, x, y *val) {
 func (s *soup) memory() {
 	b := s.Builder
 	i := b.And(s.pick(spmd.Type{Elem: spmd.I64}), b.I(7))
-	which := s.rng.IntN(6)
-	if which == 3 && onBochs() {
-		which = 0
-	}
-	switch which {
+	switch s.rng.IntN(6) {
 	case 0:
 		s.keep(b.Load(s.x, i, 3))
 	case 1:
@@ -221,7 +216,3 @@ func (s *soup) store(f, n *val) {
 		}
 	}
 }
-
-// onBochs says that the libraries of a test are for the emulator of tools/avx512. Bochs 3.0 takes a gather by a register from zmm16 on for an illegal
-// instruction, and which register llc takes is not ours to say. The tests of gather alone need few registers and run there too.
-func onBochs() bool { return os.Getenv("SSMC_TEST_OBJECTS") != "" }
