@@ -16,31 +16,19 @@ func Async(t testing.TB, target spmd.Target) *Bed {
 	const stages, chunks = 3, 7
 	ring := func(k *Body, from *val, elem spmd.Elem) {
 		per := 16 / elem.Bytes() // elements that a lane copies
-		stage := w * per
-		s := k.Scratch(elem, stages*stage)
+		size := w * per          // of a stage
+		s := k.Scratch(elem, stages*size)
+		words := k.View(s, spmd.I32)
 		to := k.Output(spmd.I32, 4*Lanes*chunks)
 		at := k.Mul(k.Lane(), k.I32(int32(per)))
 		other := k.Mul(k.Xor(k.Lane(), k.I32(5)), k.I32(int32(per))) // not the lane's own place
-		ask := func(i *val) {
-			k.If(k.Cmp(spmd.LT, i, k.I(chunks)), func() []*val {
-				k.CopyAsync(k.Offset(s, k.Mul(k.Rem(i, k.I(stages)), k.I(stage))), other, from, k.Add(at, k.Truncate(k.Mul(i, k.I(stage)))))
-				return nil
-			}, nil)
-			k.CopyGroup()
-		}
-		ask(k.I(0))
-		ask(k.I(1))
-		words := k.View(s, spmd.I32)
-		k.For(k.I(0), k.I(chunks), 1, nil, func(i *val, _ []*val) []*val {
-			k.CopyWait(1)
-			k.Barrier()
-			ask(k.Add(i, k.I(2)))
-			for r, x := range k.LoadRun(words, k.Mul(k.Rem(i, k.I(stages)), k.I(4*w)), 0, 4) {
+		k.ring(stages, chunks, func(i, stage *val) {
+			k.CopyAsync(k.Offset(s, k.Mul(stage, k.I(size))), other, from, k.Add(at, k.Truncate(k.Mul(i, k.I(size)))))
+		}, func(i, stage *val) {
+			for r, x := range k.LoadRun(words, k.Mul(stage, k.I(4*w)), 0, 4) {
 				k.StoreV(to, k.Mul(i, k.I(4*Lanes)), int64(r)*w, x)
 			}
-			return nil
 		})
-		k.CopyWait(0)
 	}
 	d.Kernel("copy_weights", One, func(k *Body) { ring(k, k.Arg(spmd.I8, spmd.Weights, 64), spmd.I8) })
 	work := make([]uint64, 4*Lanes*chunks)
@@ -107,4 +95,27 @@ func Fragments(t testing.TB, target spmd.Target) *Bed {
 		}
 	})
 	return d.Done()
+}
+
+// ring takes chunks through stages of scratch memory: ask begins the copies of a chunk into a stage, use gets a chunk that has arrived for all.
+func (k *Body) ring(stages, chunks int64, ask, use func(chunk, stage *val)) {
+	in := func(i *val) *val { return k.Rem(i, k.I(stages)) }
+	begin := func(i *val) {
+		k.If(k.Cmp(spmd.LT, i, k.I(chunks)), func() []*val {
+			ask(i, in(i))
+			return nil
+		}, nil)
+		k.CopyGroup()
+	}
+	for i := range stages - 1 {
+		begin(k.I(i))
+	}
+	k.For(k.I(0), k.I(chunks), 1, nil, func(i *val, _ []*val) []*val {
+		k.CopyWait(stages - 2)
+		k.Barrier()
+		begin(k.Add(i, k.I(stages-1)))
+		use(i, in(i))
+		return nil
+	})
+	k.CopyWait(0)
 }

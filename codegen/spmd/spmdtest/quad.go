@@ -40,27 +40,15 @@ func Quads(t testing.TB, target spmd.Target) *Bed {
 		const stages, chunks, pieces, size, apart = 3, 7, 5, 32, 48
 		from, to := k.Arg(spmd.I8, spmd.Weights, 64), k.Output(spmd.I32, chunks*pieces*8*4)
 		s := k.Scratch(spmd.I8, stages*pieces*size)
-		ask := func(i *val) {
-			k.If(k.Cmp(spmd.LT, i, k.I(chunks)), func() []*val {
-				k.CopyBulk(k.Offset(s, k.Mul(k.Rem(i, k.I(stages)), k.I(pieces*size))), k.Offset(from, k.Mul(i, k.I(pieces*apart))), pieces, size, size, apart)
-				return nil
-			}, nil)
-			k.CopyGroup()
-		}
-		ask(k.I(0))
-		ask(k.I(1))
 		words := k.View(s, spmd.I32)
-		k.For(k.I(0), k.I(chunks), 1, nil, func(i *val, _ []*val) []*val {
-			k.CopyWait(1)
-			k.Barrier()
-			ask(k.Add(i, k.I(2)))
+		k.ring(stages, chunks, func(i, stage *val) {
+			k.CopyBulk(k.Offset(s, k.Mul(stage, k.I(pieces*size))), k.Offset(from, k.Mul(i, k.I(pieces*apart))), pieces, size, size, apart)
+		}, func(i, stage *val) {
 			for at := int64(0); at < pieces*size/4; at += 8 {
-				x := k.LoadVN(words, k.Mul(k.Rem(i, k.I(stages)), k.I(pieces*size/4)), at, k.I(8))
+				x := k.LoadVN(words, k.Mul(stage, k.I(pieces*size/4)), at, k.I(8))
 				k.StoreVN(to, k.Mul(i, k.I(pieces*size/4)), at, k.I(8), x)
 			}
-			return nil
 		})
-		k.CopyWait(0)
 	})
 	return d.Done()
 }
