@@ -101,7 +101,9 @@ type planner struct {
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]form  // how the weights that linear ops read are packed
+	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
+	products     map[*ir.Value]bool // rows of codes that are multiplied by codes of eight bits
+	narrows      map[*ir.Value]*ir.Value
 	runs         map[*ir.Value]int64 // units of them that a lane loads at once, where that is more than one
 	list         []*task             // in order of execution
 	slotBytes    int64
@@ -139,7 +141,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		}
 	}
 	p := &planner{m: m, elem: elem, fast: o.Fast, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
-		multiplied: map[*ir.Value]form{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
+		multiplied: map[*ir.Value]form{}, products: map[*ir.Value]bool{}, narrows: map[*ir.Value]*ir.Value{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512
 	}
@@ -165,6 +167,9 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 		}
 		if op.Code == ir.OpLinear {
 			p.multiplied[op.Args[1]] = productForm(op.Args[0], op.Args[1])
+			if p.multiplied[op.Args[1]] == words {
+				p.products[root(op.Args[0])] = true
+			}
 			p.planRuns(op)
 		}
 	}

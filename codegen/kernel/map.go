@@ -26,6 +26,7 @@ type rowMap struct {
 	scalars   []*ir.Value // numbers of a row that follow from its scale
 	weight    *external
 	bias      *external
+	narrows   []rowCodes  // what has a narrow form too
 	shared    bool        // a team does a row; see map_shared.go
 	buf       *spmd.Value // of the row, in the kernel being built
 }
@@ -66,6 +67,11 @@ func (p *planner) newMap(g *ir.Group, ops []*ir.Op) (*task, error) {
 		return nil, err
 	}
 	p.writes(t, outs)
+	for _, v := range outs {
+		if n := p.narrowed(v); n != nil {
+			m.narrows = append(m.narrows, rowCodes{t.readWords(v), newNarrow(t, n, v, useWrite)})
+		}
+	}
 	t.grid = spmd.Grid{Panels: 1, By: spmd.ByRowBlocks, Block: mapBlock}
 	if perRow(outs[0]) == ir.Outs {
 		t.grid.By = spmd.ByOutBlocks
@@ -164,6 +170,7 @@ func (m *rowMap) build(k *code) {
 	}
 	k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 		m.row(k, row, m.source(k, row))
+		m.writeNarrow(k, row)
 		return nil
 	})
 }

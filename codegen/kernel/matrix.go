@@ -14,6 +14,7 @@ type matrix struct {
 	n, k, panel int64
 	bias        *external // nil: sums begin at 0
 	sums        *external // codes by codes: what undoes an unsigned activation
+	narrow      *narrow   // codes by codes: the narrow form of the rows; nil: there is none
 	xBytes      *external // codes by codes: the same memory, for targets with tiles
 	wBytes      *external
 	scales      *external // groups
@@ -75,6 +76,9 @@ func (p *planner) newMatrix(t *task, o operands, panel int64) (*matrix, error) {
 	if pk.form == words {
 		m.sums = t.weight(w, packing{layout: panels(32), form: sums, elem: spmd.I32}, m.n, m.k)
 		m.xBytes, m.wBytes = t.byBytes(m.x), t.byBytes(m.w)
+		if n := p.narrowed(x); n != nil {
+			m.narrow = newNarrow(t, n, x, useReadWords)
+		}
 	}
 	if o.scales != nil {
 		m.group = int64(o.group)
@@ -100,6 +104,9 @@ type tile struct {
 	scales   *spmd.Value   // the panel's
 	at       []*spmd.Value // the rows
 	planes   *spmd.Value   // the rows' low and high bytes, where split says so
+	narrow   []*spmd.Value // or their narrow forms
+	begun    *spmd.Value   // sums by the whole panel that the narrow forms' lists begin
+	ahead    *share        // nil: nothing is asked for
 	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
 	col      *spmd.Value
@@ -133,7 +140,10 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 		for i := range t.at {
 			t.at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
 		}
-		t.prepare(k)
+		t.prepare(k, row)
+		if rows >= askRows && !roomy(k.Target) {
+			t.ahead = m.share(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
+		}
 		columnPasses(m.accumulators(k.Target), rows, vecs(k.Builder, m.panel), func(first, n int) {
 			t := t
 			t.first, t.n = first, n
@@ -191,8 +201,10 @@ func (m *matrix) accumulators(t spmd.Target) int {
 }
 
 // prepare makes what all columns need of the block's rows.
-func (t *tile) prepare(k *code) {
+func (t *tile) prepare(k *code, row *spmd.Value) {
 	switch {
+	case t.m.split(k.Target, len(t.at)) && t.m.narrow != nil:
+		t.begin(k, row)
 	case t.m.split(k.Target, len(t.at)):
 		t.splitRows(k)
 	case t.m.w.form == nibbles && t.m.x.elem == spmd.I32:
@@ -207,6 +219,8 @@ func (t *tile) sum(k *code) [][]*spmd.Value {
 		return t.sumInRuns(k)
 	case t.m.group > 0:
 		return t.groups(k)
+	case t.narrow != nil:
+		return t.sumNarrow(k)
 	case t.m.w.form == words:
 		return t.codes(k)
 	}
@@ -227,19 +241,39 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 	return acc
 }
 
-// weight is W packed elements of unit u. A block of rows asks for the same place of the next panel: its products take as long as memory needs
-// to bring it, and with few rows nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better. Codes come into the second-level cache: two
-// panels of them are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
+// askRows is from how many rows on a block asks for weights ahead. Its panel is used several times, so that the first pass would wait for memory, and
+// nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better.
+const askRows = 4
+
+// mostShares is how many blocks of rows share the work of asking for a panel.
+const mostShares = 4
+
+// share is the part of the next panel that a block of rows asks for while it multiplies by this one: all blocks together ask for all of it, evenly
+// over the time that they take. Were it all asked for by the first block, a core would wait for memory then, and memory for the core later.
+type share struct {
+	from *spmd.Value // unit
+	pace *spmd.Value // units further a unit of this panel, in parts of mostShares
+}
+
+// share is that of one block of some, of as many rows.
+func (m *matrix) share(k *code, block, blocks *spmd.Value) *share {
+	n := k.Select(k.Cmp(spmd.GE, blocks, k.I(mostShares)), k.I(mostShares), k.Select(k.Cmp(spmd.GE, blocks, k.I(2)), k.I(2), k.I(1)))
+	return &share{from: k.Mul(k.Rem(block, n), k.Div(k.I(m.units), n)), pace: k.Div(k.I(mostShares), n)}
+}
+
+// weight is W packed elements of unit u. Codes are asked for in the second-level cache: two panels of them are more than the first holds beside
+// the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
-	base, at := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes)
-	if line := 64 / t.m.w.elem.Bytes(); len(t.at) >= 4 && !roomy(k.Target) && at%line == 0 {
+	column := int64(t.first+j) * int64(k.Target.Lanes)
+	if line := 64 / t.m.w.elem.Bytes(); t.ahead != nil && (u*t.m.panel+column)%line == 0 {
 		ask := k.Prefetch
 		if t.m.w.form != plain {
 			ask = k.PrefetchFar
 		}
-		ask(t.weights, base, t.m.units*t.m.panel+at)
+		next := k.Add(t.ahead.from, k.Shr(k.Mul(k.Add(unit, k.I(u)), t.ahead.pace), log2(mostShares)))
+		ask(t.weights, k.Shl(next, log2(t.m.panel)), t.m.units*t.m.panel+column)
 	}
-	return k.LoadV(t.weights, base, at)
+	return k.LoadV(t.weights, k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column)
 }
 
 // floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
