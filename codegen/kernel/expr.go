@@ -191,6 +191,35 @@ func (k *code) compute(p *point, v *ir.Value) *spmd.Value {
 	return k.LoadV(r.ptr, k.at(p, stride(root(v))), p.off)
 }
 
+// putSide computes and stores values at several points: op by op for all, and what is a long chain by itself step by step.
+func (k *code) putSide(ps []*point, vs []*ir.Value) {
+	for _, v := range vs {
+		for i, x := range k.evalSide(ps, v) {
+			k.put(ps[i], v, x)
+		}
+	}
+}
+
+func (k *code) evalSide(ps []*point, v *ir.Value) []*spmd.Value {
+	if op := v.Def; op != nil && op.Group == k.t.group && elementwise[op.Code] != nil && ps[0].vals[v] == nil {
+		for _, a := range op.Args {
+			if a != nil {
+				k.evalSide(ps, a)
+			}
+		}
+		if op.Code == ir.OpSiLU {
+			for i, x := range silus(k.Builder, k.evalSide(ps, op.Args[0])) {
+				ps[i].vals[v] = x
+			}
+		}
+	}
+	xs := make([]*spmd.Value, len(ps))
+	for i, p := range ps {
+		xs[i] = k.eval(p, v)
+	}
+	return xs
+}
+
 // at is the index of the point in rows of that stride.
 func (k *code) at(p *point, stride int64) *spmd.Value {
 	x := k.Mul(p.row, k.I(stride))

@@ -75,8 +75,12 @@ func sigmoid(b *spmd.Builder, x *spmd.Value) *spmd.Value {
 	return b.Div(b.F(1), b.Add(b.F(1), exp(b, b.Neg(x))))
 }
 
-func silu(b *spmd.Builder, x *spmd.Value) *spmd.Value {
-	return b.Div(x, b.Add(b.F(1), exp(b, b.Neg(x))))
+func silu(b *spmd.Builder, x *spmd.Value) *spmd.Value { return silus(b, []*spmd.Value{x})[0] }
+
+// silus is silu of several values, side by side as exps.
+func silus(b *spmd.Builder, x []*spmd.Value) []*spmd.Value {
+	e := exps(b, each(x, func(i int) *spmd.Value { return b.Neg(x[i]) }))
+	return each(x, func(i int) *spmd.Value { return b.Div(x[i], b.Add(b.F(1), e[i])) })
 }
 
 // tanh is sign(x) (1 - 2 / (1 + exp(2|x|))), and x itself below 2^-12, where the difference would lose all digits.

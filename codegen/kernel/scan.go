@@ -156,8 +156,8 @@ func (r *recurrence) biased(k *code, x, col *spmd.Value, off int64) *spmd.Value 
 }
 
 // finish is skip and gate behind the recurrence, for W channels: (y + D u) gate. channel is the
-// index of the first.
-func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, count *spmd.Value) {
+// index of the first, and e exp(-gate) where that has been computed.
+func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, count, e *spmd.Value) {
 	if r.d != nil {
 		d := k.LoadV(r.d.ptr, channel, off)
 		if r.parts.DHead && r.heads > 0 {
@@ -167,7 +167,10 @@ func (r *recurrence) finish(k *code, y, u, row, channel *spmd.Value, off int64, 
 	}
 	if r.gate.e != nil {
 		g := r.gate.vector(k, r.gate.at(k, row), channel, off)
-		if r.parts.GateSiLU {
+		switch {
+		case e != nil:
+			g = k.Div(g, k.Add(k.F(1), e))
+		case r.parts.GateSiLU:
 			g = silu(k.Builder, g)
 		}
 		y = k.Mul(y, g)
@@ -223,14 +226,22 @@ func (r *recurrence) panelRows(k *code, past, a, steps, from, lo, hi, col, next 
 		k.For(lo, hi, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			dt := k.LoadV(steps, k.Add(k.Mul(k.Sub(row, from), k.I(r.panel)), lane), 0)
 			u := r.u.vector(k, r.u.at(k, row), at, 0)
+			var gate *spmd.Value
 			y := r.advance(k, row, k.I(0), lane, r.panel, k.Mul(dt, u), past, func(n *spmd.Value, i, count int64) []*spmd.Value {
 				x := make([]*spmd.Value, count)
 				for j := range x {
 					x[j] = k.Mul(dt, k.LoadV(a, k.Add(k.Mul(n, k.I(r.panel)), lane), (i+int64(j))*r.panel))
 				}
-				return exps(k.Builder, x)
+				if i == 0 && r.parts.GateSiLU && r.states <= unrolledStates { // by itself, the gate's is a chain that all waits for: a tenth of a row's time
+					x = append(x, k.Neg(r.gate.vector(k, r.gate.at(k, row), at, 0)))
+				}
+				e := exps(k.Builder, x)
+				if int64(len(x)) > count {
+					gate = e[count]
+				}
+				return e[:count]
 			})
-			r.finish(k, y, u, row, at, 0, nil)
+			r.finish(k, y, u, row, at, 0, nil, gate)
 			return nil
 		})
 		return nil
@@ -254,6 +265,9 @@ func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
 		return nil
 	})
 }
+
+// unrolledStates is how many states are computed without a loop.
+const unrolledStates = 16
 
 // advance moves W channels one row on: h[n] = decay(n) h[n] + du B[n], and gives the sum of C[n] h[n], n ascending. The state of channel
 // lane+l lies at past[n*pad + lane + l]; decays gives those of count states, from n+i on.
@@ -294,7 +308,7 @@ func (r *recurrence) advance(k *code, row, group, lane *spmd.Value, pad int64, d
 		return y
 	}
 	y := k.Splat(k.F(0))
-	if r.states <= 16 {
+	if r.states <= unrolledStates {
 		return step(k.I(0), y, r.states)
 	}
 	whole := r.states / 8 * 8
@@ -332,7 +346,7 @@ func (r *recurrence) finishHead(k *code, y, row, lane *spmd.Value, off int64) {
 	if r.head%int64(k.Target.Lanes) != 0 {
 		count = k.lanesLeft(r.head, lane, off)
 	}
-	r.finish(k, y, r.headRow(k, row, lane, off), row, k.Add(k.Mul(k.panel, k.I(r.head)), lane), off, count)
+	r.finish(k, y, r.headRow(k, row, lane, off), row, k.Add(k.Mul(k.panel, k.I(r.head)), lane), off, count, nil)
 }
 
 // buildHead emits a tile of one head of one sequence: in chunks where the sequence brings enough rows, else row by row.
