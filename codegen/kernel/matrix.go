@@ -105,7 +105,6 @@ type tile struct {
 	at       []*spmd.Value // the rows
 	planes   *spmd.Value   // the rows' low and high bytes, where split says so
 	narrow   []*spmd.Value // or their narrow forms
-	begun    *spmd.Value   // sums by the whole panel that the narrow forms' lists begin
 	ahead    *share        // nil: nothing is asked for
 	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
@@ -143,6 +142,10 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 		t.prepare(k, row)
 		if rows >= askRows && !roomy(k.Target) {
 			t.ahead = m.share(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
+		}
+		if t.narrow != nil {
+			t.sumNarrow(k, row, store)
+			return
 		}
 		columnPasses(m.accumulators(k.Target), rows, vecs(k.Builder, m.panel), func(first, n int) {
 			t := t
@@ -204,7 +207,7 @@ func (m *matrix) accumulators(t spmd.Target) int {
 func (t *tile) prepare(k *code, row *spmd.Value) {
 	switch {
 	case t.m.split(k.Target, len(t.at)) && t.m.narrow != nil:
-		t.begin(k, row)
+		t.narrow = each(t.at, func(i int) *spmd.Value { return t.m.narrow.row(k, k.Add(row, k.I(int64(i)))) })
 	case t.m.split(k.Target, len(t.at)):
 		t.splitRows(k)
 	case t.m.w.form == nibbles && t.m.x.elem == spmd.I32:
@@ -219,8 +222,6 @@ func (t *tile) sum(k *code) [][]*spmd.Value {
 		return t.sumInRuns(k)
 	case t.m.group > 0:
 		return t.groups(k)
-	case t.narrow != nil:
-		return t.sumNarrow(k)
 	case t.m.w.form == words:
 		return t.codes(k)
 	}

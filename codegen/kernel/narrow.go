@@ -105,37 +105,37 @@ func large(k *code, x *spmd.Value) *spmd.Value {
 	return k.Cmp(spmd.NE, k.And(k.Xor(x, k.Shl(x, 1)), top), zero)
 }
 
-// begin sums the words of the rows' lists by the whole panel.
-func (t *tile) begin(k *code, row *spmd.Value) {
+// sumNarrow computes the rows by the whole panel: first the narrow words, then, with the panel close by, those of the lists.
+func (t *tile) sumNarrow(k *code, row *spmd.Value, store func(row *spmd.Value, off int64, acc *spmd.Value)) {
 	n, w := t.m.narrow, int64(k.Target.Lanes)
-	t.narrow = each(t.at, func(i int) *spmd.Value { return n.row(k, k.Add(row, k.I(int64(i)))) })
-	t.begun = k.Scratch(spmd.I32, int64(len(t.at))*t.m.panel)
-	start := each(make([]*spmd.Value, vecs(k.Builder, t.m.panel)), func(j int) *spmd.Value {
-		return k.Shr(k.LoadV(t.m.sums.ptr, t.col, int64(j)*w), 1) // which undo 128 a code
+	sums := k.Scratch(spmd.I32, int64(len(t.at))*t.m.panel)
+	columnPasses(t.m.accumulators(k.Target), len(t.at), vecs(k.Builder, t.m.panel), func(first, vectors int) {
+		t := *t
+		t.first, t.n = first, vectors
+		acc := t.block(k, func(j int) *spmd.Value {
+			return k.Shr(k.LoadV(t.m.sums.ptr, t.col, int64(first+j)*w), 1) // which undo 128 a code
+		})
+		outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n),
+			func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, narrowMost) },
+			func(i int, unit *spmd.Value, u int64) *spmd.Value { return k.Load(t.narrow[i], unit, u) },
+			func(j int, unit *spmd.Value, u int64) *spmd.Value { return t.weight(k, j, unit, u) })
+		for i := range acc {
+			for j := range acc[i] {
+				k.StoreV(sums, nil, int64(i)*t.m.panel+int64(first+j)*w, acc[i][j])
+			}
+		}
 	})
-	for i, row := range t.narrow {
-		list := k.Offset(row, k.I(n.first))
-		acc := k.For(k.I(0), k.Extend(k.Load(row, nil, n.length)), 2, start, func(at *spmd.Value, c []*spmd.Value) []*spmd.Value {
+	for i, from := range t.narrow {
+		list := k.Offset(from, k.I(n.first))
+		acc := each(make([]*spmd.Value, vecs(k.Builder, t.m.panel)), func(j int) *spmd.Value {
+			return k.LoadV(sums, nil, int64(i)*t.m.panel+int64(j)*w)
+		})
+		acc = k.For(k.I(0), k.Extend(k.Load(from, nil, n.length)), 2, acc, func(at *spmd.Value, c []*spmd.Value) []*spmd.Value {
 			x, unit := k.Splat(k.Load(list, at, 1)), k.Shl(k.Extend(k.Load(list, at, 0)), log2(t.m.panel))
 			return each(c, func(j int) *spmd.Value { return k.Dot4(c[j], x, k.LoadV(t.weights, unit, int64(j)*w)) })
 		})
 		for j := range acc {
-			k.StoreV(t.begun, nil, int64(i)*t.m.panel+int64(j)*w, acc[j])
+			store(k.Add(row, k.I(int64(i))), int64(j)*w, acc[j])
 		}
 	}
-}
-
-// sumNarrow adds the products of the rows' narrow words to what begin has made.
-func (t *tile) sumNarrow(k *code) [][]*spmd.Value {
-	acc := make([][]*spmd.Value, len(t.at))
-	for i := range acc {
-		acc[i] = each(make([]*spmd.Value, t.n), func(j int) *spmd.Value {
-			return k.LoadV(t.begun, nil, int64(i)*t.m.panel+int64(t.first+j)*int64(k.Target.Lanes))
-		})
-	}
-	outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n),
-		func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, narrowMost) },
-		func(i int, unit *spmd.Value, u int64) *spmd.Value { return k.Load(t.narrow[i], unit, u) },
-		func(j int, unit *spmd.Value, u int64) *spmd.Value { return t.weight(k, j, unit, u) })
-	return acc
 }
