@@ -8,20 +8,23 @@ import (
 // Without an instruction that multiplies unsigned bytes by signed ones into 32 bits, the fastest product is the one that adds pairs in 16 bits: as long as
 // one side's bytes are not above 128, the pairs cannot overflow (dot4u with that bound). Codes have a bit more, but few of them use it: a scale takes
 // in the largest value of a whole calibration, and rotated activations are like noise. So rows of codes have a narrow form beside them: their words of four
-// codes, moved up by 64, and a list of the words that have a code beyond -64..63, which count nothing among the others. Who makes the row makes both; products
-// take the narrow words by dot4u and the list by dot4. The sum is exact, and so the same as in any other way.
+// codes, each bounded to -64..63 and moved up by 64, and lists of what the bounds have cut off, at most 64 a code, above and below. Who makes the row makes it;
+// products multiply all of it by dot4u. The sum is exact, and so the same as in any other way.
 
 const (
-	narrowUp   = 0x40404040 // what is added to four codes; alone, it stands for four zeros
-	narrowMost = 127
+	narrowUp   = 0x40404040 // what is added to four codes
+	narrowMost = 127        // of a code that is moved up
+	cutMost    = 64
 )
 
-// narrow is where the narrow form of rows of codes lies: 32-bit words of four codes, then how long the list is, then the list, two words an entry: which word it
-// is, and its codes.
+// narrow is where the narrow form of a row of codes lies, in 32-bit words: the words of four codes, then how long the lists are, then the lists side by side:
+// which word and how much above, which word and how much below.
 type narrow struct {
 	rows                 *external
 	units, length, first int64
 }
+
+const cutEntry = 4 // words
 
 // rowCodes are codes that a map stores, and their narrow form.
 type rowCodes struct {
@@ -37,7 +40,7 @@ func (p *planner) narrowed(v *ir.Value) *ir.Value {
 	}
 	if p.narrows[v] == nil {
 		units := narrowUnits(v)
-		p.narrows[v] = &ir.Value{Name: v.Name + ".narrow", Type: ir.Type{DType: ir.I32, Shape: []ir.Dim{perRow(v), ir.Dim(3*units + 32)}}}
+		p.narrows[v] = &ir.Value{Name: v.Name + ".narrow", Type: ir.Type{DType: ir.I32, Shape: []ir.Dim{perRow(v), ir.Dim((1+cutEntry)*units + 32)}}}
 	}
 	return p.narrows[v]
 }
@@ -75,9 +78,12 @@ func (m *rowMap) writeNarrow(k *code, row *spmd.Value) {
 // write makes the narrow form of a row from its codes.
 func (n *narrow) write(k *code, row, codes *spmd.Value) {
 	to, w := n.row(k, row), int64(k.Target.Lanes)
+	above, below := k.Scratch(spmd.I32, roundUp(n.units, 32)), k.Scratch(spmd.I32, roundUp(n.units, 32))
 	put := func(u, x *spmd.Value) {
-		up := k.And(k.Xor(x, k.Splat(k.I32(narrowUp))), k.Splat(k.I32(0x7f7f7f7f)))
-		k.StoreV(to, u, 0, k.Select(large(k, x), k.Splat(k.I32(narrowUp)), up))
+		within, over, under := bounded(k, x)
+		k.StoreV(to, u, 0, within)
+		k.StoreV(above, u, 0, over)
+		k.StoreV(below, u, 0, under)
 	}
 	whole := n.units / w * w
 	k.For(k.I(0), k.I(whole), w, nil, func(u *spmd.Value, _ []*spmd.Value) []*spmd.Value {
@@ -87,22 +93,43 @@ func (n *narrow) write(k *code, row, codes *spmd.Value) {
 	if whole < n.units { // behind the last word may be the next row
 		put(k.I(whole), k.LoadVN(codes, k.I(whole), 0, k.I(n.units-whole)))
 	}
-	end := k.For(k.I(0), k.I(n.units), 1, []*spmd.Value{k.I(n.first)}, func(u *spmd.Value, c []*spmd.Value) []*spmd.Value {
-		x := k.Load(codes, u, 0) // stored in any case, kept if it is large: a branch would be foreseen badly
-		k.Store(to, c[0], 0, k.Truncate(u))
-		k.Store(to, c[0], 1, x)
-		return []*spmd.Value{k.Add(c[0], k.Select(large(k, x), k.I(2), k.I(0)))}
-	})[0]
-	k.Store(to, nil, n.length, k.Truncate(k.Sub(end, k.I(n.first))))
+	lists := k.Offset(to, k.I(n.first))
+	ends := k.For(k.I(0), k.I(n.units), 1, []*spmd.Value{k.I(0), k.I(0)}, func(u *spmd.Value, c []*spmd.Value) []*spmd.Value {
+		next := make([]*spmd.Value, len(c))
+		for i, from := range []*spmd.Value{above, below} { // stored in any case, kept if it is not 0: a branch would be foreseen badly
+			x := k.Load(from, u, 0)
+			k.Store(lists, c[i], int64(2*i), k.Truncate(u))
+			k.Store(lists, c[i], int64(2*i)+1, x)
+			next[i] = k.Add(c[i], k.Select(k.Cmp(spmd.NE, x, k.I32(0)), k.I(cutEntry), k.I(0)))
+		}
+		return next
+	})
+	for i, end := range ends { // the shorter list goes on with nothing
+		k.For(end, ends[1-i], cutEntry, nil, func(at *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+			k.Store(lists, at, int64(2*i), k.I32(0))
+			k.Store(lists, at, int64(2*i)+1, k.I32(0))
+			return nil
+		})
+	}
+	k.Store(to, nil, n.length, k.Truncate(k.Max(ends[0], ends[1])))
 }
 
-// large says that one of the four codes of x is not within -64..63: its two upper bits differ.
-func large(k *code, x *spmd.Value) *spmd.Value {
-	top, zero := k.I32(-0x7f7f7f80), k.I32(0)
-	if x.Type.Kind == spmd.Varying {
-		top, zero = k.Splat(top), k.Splat(zero)
+// bounded takes four codes apart: bounded and moved up, what was above the bounds, and what was below.
+func bounded(k *code, x *spmd.Value) (within, above, below *spmd.Value) {
+	bytes := func(b uint32) *spmd.Value { return k.Splat(k.I32(int32(b * 0x01010101))) }
+	// Codes beyond the bounds are those whose two upper bits differ. bytewise makes the uppermost bit of each byte all of the byte.
+	bytewise := func(top *spmd.Value) *spmd.Value {
+		low := k.Shrl(top, 7)
+		return k.Sub(k.Shl(low, 8), low)
 	}
-	return k.Cmp(spmd.NE, k.And(k.Xor(x, k.Shl(x, 1)), top), zero)
+	differ := k.And(k.Xor(x, k.Shl(x, 1)), bytes(0x80))
+	negative := k.And(differ, x)
+	high, low := bytewise(k.Xor(differ, negative)), bytewise(negative)
+	within = k.And(k.Xor(x, bytes(0x40)), bytes(0x7f))
+	within = k.And(k.Or(within, k.And(high, bytes(0x7f))), k.Xor(low, bytes(0xff)))
+	above = k.Sub(k.And(x, high), k.And(bytes(0x3f), high))
+	below = k.Sub(k.And(bytes(0xc0), low), k.And(x, low))
+	return within, above, below
 }
 
 // sumNarrow computes the rows by the whole panel: first the narrow words, then, with the panel close by, those of the lists.
@@ -125,17 +152,24 @@ func (t *tile) sumNarrow(k *code, row *spmd.Value, store func(row *spmd.Value, o
 			}
 		}
 	})
+	v := vecs(k.Builder, t.m.panel)
 	for i, from := range t.narrow {
-		list := k.Offset(from, k.I(n.first))
-		acc := each(make([]*spmd.Value, vecs(k.Builder, t.m.panel)), func(j int) *spmd.Value {
-			return k.LoadV(sums, nil, int64(i)*t.m.panel+int64(j)*w)
+		lists := k.Offset(from, k.I(n.first))
+		acc := make([]*spmd.Value, 2*v) // plus and minus
+		for j := range v {
+			acc[j], acc[v+j] = k.LoadV(sums, nil, int64(i)*t.m.panel+int64(j)*w), k.Splat(k.I32(0))
+		}
+		acc = k.For(k.I(0), k.Extend(k.Load(from, nil, n.length)), cutEntry, acc, func(at *spmd.Value, c []*spmd.Value) []*spmd.Value {
+			next := make([]*spmd.Value, len(c))
+			for j := range c {
+				word := int64(j / v * 2)
+				unit := k.Shl(k.Extend(k.Load(lists, at, word)), log2(t.m.panel))
+				next[j] = k.Dot4U(c[j], k.Load(lists, at, word+1), k.LoadV(t.weights, unit, int64(j%v)*w), cutMost)
+			}
+			return next
 		})
-		acc = k.For(k.I(0), k.Extend(k.Load(from, nil, n.length)), 2, acc, func(at *spmd.Value, c []*spmd.Value) []*spmd.Value {
-			x, unit := k.Splat(k.Load(list, at, 1)), k.Shl(k.Extend(k.Load(list, at, 0)), log2(t.m.panel))
-			return each(c, func(j int) *spmd.Value { return k.Dot4(c[j], x, k.LoadV(t.weights, unit, int64(j)*w)) })
-		})
-		for j := range acc {
-			store(k.Add(row, k.I(int64(i))), int64(j)*w, acc[j])
+		for j := range v {
+			store(k.Add(row, k.I(int64(i))), int64(j)*w, k.Sub(acc[j], acc[v+j]))
 		}
 	}
 }
