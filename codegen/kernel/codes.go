@@ -53,10 +53,11 @@ func (t *tile) halves(k *code, acc [][]*spmd.Value) {
 // split says whether a block of so many rows multiplies 16-bit halves, or narrow forms: without a product of unsigned bytes, three rows and more are a third
 // faster so, once their bytes are taken apart (two instructions a product, and no sign to move).
 func (m *matrix) split(t spmd.Target, rows int) bool {
-	return m.w.form == words && t.Dot == spmd.DotSigned && rows >= splitRows
+	return m.w.form == words && t.Dot == spmd.DotSigned && rows >= splitFrom
 }
 
-const splitRows = 3
+// splitFrom is the smallest block of rows above two.
+const splitFrom = 4
 
 // splitRows takes the rows' bytes apart: of each word the two bytes at even places and the two at odd ones, as 16-bit halves.
 func (t *tile) splitRows(k *code) {

@@ -67,7 +67,7 @@ func (m *rowMap) writeNarrow(k *code, row *spmd.Value) {
 	if k.t.grid.By == spmd.ByOutBlocks {
 		n = k.Outs()
 	}
-	k.If(k.Cmp(spmd.GE, n, k.I(splitRows)), func() []*spmd.Value {
+	k.If(k.Cmp(spmd.GE, n, k.I(splitFrom)), func() []*spmd.Value {
 		for _, c := range m.narrows {
 			c.narrow.write(k, row, k.Offset(c.codes.ptr, k.Mul(row, k.I(stride(c.codes.value)/4))))
 		}
