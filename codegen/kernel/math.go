@@ -16,15 +16,6 @@ var (
 		0xbe1ccb21, 0x3dd96151, 0xbd69bc27, 0x3ca31458, 0xbb5568f7}
 )
 
-// horner is c[0] + c[1] x + ... by fma, from the last coefficient on.
-func horner(b *spmd.Builder, x *spmd.Value, c []uint32) *spmd.Value {
-	p := b.Bits(c[len(c)-1])
-	for i := len(c) - 2; i >= 0; i-- {
-		p = b.FMA(p, x, b.Bits(c[i]))
-	}
-	return p
-}
-
 // exp is e^x for x clamped to [-87, 88]; NaN gives exp(-87).
 func exp(b *spmd.Builder, x *spmd.Value) *spmd.Value { return exps(b, []*spmd.Value{x})[0] }
 
@@ -65,9 +56,16 @@ func expsBelow(b *spmd.Builder, x []*spmd.Value) []*spmd.Value {
 }
 
 // softplus is max(x, 0) + log1p(exp(-|x|)), without a branch.
-func softplus(b *spmd.Builder, x *spmd.Value) *spmd.Value {
-	e := expNegative(b, b.Neg(b.Abs(x)))
-	return b.FMA(horner(b, e, log1pC[:]), e, b.Max(x, b.F(0)))
+func softplus(b *spmd.Builder, x *spmd.Value) *spmd.Value { return softpluses(b, []*spmd.Value{x})[0] }
+
+// softpluses is softplus of several values, side by side as exps.
+func softpluses(b *spmd.Builder, x []*spmd.Value) []*spmd.Value {
+	e := expsBelow(b, each(x, func(i int) *spmd.Value { return b.Max(b.Neg(b.Abs(x[i])), b.F(-87)) }))
+	p := each(x, func(int) *spmd.Value { return b.Bits(log1pC[len(log1pC)-1]) })
+	for c := len(log1pC) - 2; c >= 0; c-- {
+		p = each(x, func(i int) *spmd.Value { return b.FMA(p[i], e[i], b.Bits(log1pC[c])) })
+	}
+	return each(x, func(i int) *spmd.Value { return b.FMA(p[i], e[i], b.Max(x[i], b.F(0))) })
 }
 
 // sigmoid is 1 / (1 + exp(-x)); silu is x times it, by one division.

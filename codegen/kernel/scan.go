@@ -113,27 +113,33 @@ func (r *recurrence) declare(p *planner, t *task) error {
 	return nil
 }
 
-// stepSize is scale, bias, softplus and bounds of what the projection gave, or of the rows dt is read from; col and off say which columns.
-func (r *recurrence) stepSize(k *code, x, col *spmd.Value, off int64) *spmd.Value {
-	s := &r.parts
+// stepBefore is scale and bias of what the projection gave, or of the rows dt is read from; col and off say which columns.
+func (r *recurrence) stepBefore(k *code, x, col *spmd.Value, off int64) *spmd.Value {
 	if x.Type.Elem == spmd.I32 {
 		x = k.ToF32(x)
 	}
 	if r.bias == nil {
-		x = r.dtScale.apply(k, x, col, off)
-	} else {
-		x = r.biased(k, x, col, off)
+		return r.dtScale.apply(k, x, col, off)
 	}
+	return r.biased(k, x, col, off)
+}
+
+// stepSizesOf is softplus and bounds of some of these.
+func (r *recurrence) stepSizesOf(k *code, x []*spmd.Value) []*spmd.Value {
+	s := &r.parts
 	if s.Softplus {
-		x = softplus(k.Builder, x)
+		x = softpluses(k.Builder, x)
 	}
-	if !math.IsInf(s.Lo, -1) {
-		x = k.Max(x, k.F(float32(s.Lo)))
-	}
-	if !math.IsInf(s.Hi, 1) {
-		x = k.Min(x, k.F(float32(s.Hi)))
-	}
-	return x
+	return each(x, func(i int) *spmd.Value {
+		dt := x[i]
+		if !math.IsInf(s.Lo, -1) {
+			dt = k.Max(dt, k.F(float32(s.Lo)))
+		}
+		if !math.IsInf(s.Hi, 1) {
+			dt = k.Min(dt, k.F(float32(s.Hi)))
+		}
+		return dt
+	})
 }
 
 // biased is fma(x, scale, bias), or x + bias without a scale.
@@ -248,19 +254,26 @@ func (r *recurrence) panelRows(k *code, past, a, steps, from, lo, hi, col, next 
 	})
 }
 
-// stepSizes writes dt of the rows from..to-1 of a panel: by a product where dt_proj is fused in, else from rows.
+// stepSizes writes dt of the rows from..to-1 of a panel: by a product where dt_proj is fused in, else from rows. Softplus comes in a second pass, over
+// whole rows of the panel: its chain is a long one, and several go side by side.
 func (r *recurrence) stepSizes(k *code, steps, from, to, col *spmd.Value) {
-	keep := func(row *spmd.Value, off int64, x *spmd.Value) {
-		k.StoreV(steps, k.Mul(k.Sub(row, from), k.I(r.panel)), off, r.stepSize(k, x, col, off))
-	}
+	w := int64(k.Target.Lanes)
+	at := func(row *spmd.Value) *spmd.Value { return k.Mul(k.Sub(row, from), k.I(r.panel)) }
 	if r.proj != nil {
-		r.proj.multiply(k, from, to, col, keep)
-		return
+		r.proj.multiply(k, from, to, col, func(row *spmd.Value, off int64, x *spmd.Value) {
+			k.StoreV(steps, at(row), off, r.stepBefore(k, x, col, off))
+		})
 	}
 	k.For(from, to, 1, nil, func(row *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		at := r.dt.at(k, row)
-		for off := int64(0); off < r.panel; off += int64(k.Target.Lanes) {
-			keep(row, off, k.LoadV(at, col, off))
+		x := each(make([]*spmd.Value, vecs(k.Builder, r.panel)), func(j int) *spmd.Value {
+			off := int64(j) * w
+			if r.proj != nil {
+				return k.LoadV(steps, at(row), off)
+			}
+			return r.stepBefore(k, k.LoadV(r.dt.at(k, row), col, off), col, off)
+		})
+		for j, dt := range r.stepSizesOf(k, x) {
+			k.StoreV(steps, at(row), int64(j)*w, dt)
 		}
 		return nil
 	})
@@ -372,7 +385,7 @@ func (r *recurrence) buildHead(k *code) {
 
 // headStep is dt of the tile's head at a row, uniform.
 func (r *recurrence) headStep(k *code, row *spmd.Value) *spmd.Value {
-	return r.stepSize(k, k.Load(r.dt.at(k, row), k.panel, 0), k.panel, 0)
+	return r.stepSizesOf(k, []*spmd.Value{r.stepBefore(k, k.Load(r.dt.at(k, row), k.panel, 0), k.panel, 0)})[0]
 }
 
 // steps is the recurrence row by row.
