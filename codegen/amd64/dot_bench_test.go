@@ -15,7 +15,7 @@ import (
 
 // dotShape is a register block of a product of bytes: so many rows by so many vectors of columns, in steps of unroll groups of four bytes.
 type dotShape struct {
-	op            string // "dot4", "dot4u" with any byte, "dot4u_15" with 4-bit weights, which are unpacked, "dot2" with rows taken apart
+	op            string // "dot4", "dot4u" with any byte, "dot4u_127" with bounded ones, "dot4u_15" with 4-bit weights, which are unpacked, "dot2" with rows taken apart
 	rows, vectors int64
 	unroll        int64
 }
@@ -88,6 +88,8 @@ func (s dotShape) step(k *spmdtest.Body, first, w, g *val, u, groups, cols int64
 				acc[at] = k.Dot4(acc[at], a, b)
 			case "dot4u":
 				acc[at] = k.Dot4U(acc[at], a, b, 255)
+			case "dot4u_127":
+				acc[at] = k.Dot4U(acc[at], a, b, 127)
 			case "dot4u_15":
 				acc[at] = k.Dot4U(acc[at], b, a, 15)
 			case "dot2":
@@ -98,7 +100,7 @@ func (s dotShape) step(k *spmdtest.Body, first, w, g *val, u, groups, cols int64
 }
 
 var dotShapes = func() (all []dotShape) {
-	for _, op := range []string{"dot4", "dot4u", "dot4u_15", "dot2"} {
+	for _, op := range []string{"dot4", "dot4u", "dot4u_127", "dot4u_15", "dot2"} {
 		for _, b := range [][2]int64{{1, 2}, {1, 4}, {2, 2}, {2, 4}, {3, 2}, {3, 4}, {4, 2}, {6, 1}, {6, 2}, {8, 1}, {8, 2}, {12, 1}, {12, 2}} {
 			all = append(all, dotShape{op, b[0], b[1], 1}, dotShape{op, b[0], b[1], 2}, dotShape{op, b[0], b[1], 8})
 		}

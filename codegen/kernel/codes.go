@@ -50,8 +50,8 @@ func (t *tile) halves(k *code, acc [][]*spmd.Value) {
 	})
 }
 
-// split says whether a block of so many rows multiplies 16-bit halves, or narrow forms: without a product of unsigned bytes, three rows and more are a third
-// faster so, once their bytes are taken apart (two instructions a product, and no sign to move).
+// split says whether a block of so many rows multiplies narrow forms, or 16-bit halves where it has none: without a product of unsigned bytes both are faster
+// than to move signs, once rows are taken apart for them.
 func (m *matrix) split(t spmd.Target, rows int) bool {
 	return m.w.form == words && t.Dot == spmd.DotSigned && rows >= splitFrom
 }

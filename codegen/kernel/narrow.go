@@ -6,15 +6,16 @@ import (
 )
 
 // Without an instruction that multiplies unsigned bytes by signed ones into 32 bits, the fastest product is the one that adds pairs in 16 bits: as long as
-// one side's bytes are not above 128, the pairs cannot overflow (dot4u with that bound). Codes have a bit more, but few of them use it: a scale takes
-// in the largest value of a whole calibration, and rotated activations are like noise. So rows of codes have a narrow form beside them: their words of four
-// codes, each bounded to -64..63 and moved up by 64, and lists of what the bounds have cut off, at most 64 a code, above and below. Who makes the row makes it;
-// products multiply all of it by dot4u. The sum is exact, and so the same as in any other way.
+// the two bytes of one side are not above 256 together, a pair cannot overflow (dot4u with that bound). Codes have more, but few pairs of them use it: a scale
+// takes in the largest value of a whole calibration, and rotated activations are like noise. So rows of codes have a narrow form beside them: their codes moved
+// up by 80, where those below -80 and pairs that are too large together have been cut, and lists of what the cuts have taken, below and above. Who makes the row
+// makes it; products multiply all of it by dot4u. The sum is exact, and so the same as in any other way.
 
 const (
-	narrowUp   = 0x40404040 // what is added to four codes
-	narrowMost = 127        // of a code that is moved up
-	cutMost    = 64
+	narrowUp   = 80  // what is added to a code; of two that are noise, as many are too small as are too large together
+	narrowMost = 128 // of a code that is moved up, on the average of a pair
+	cutFrom    = narrowMost - narrowUp
+	cutMost    = max(128-narrowUp, 127-cutFrom) // that a code can lose
 )
 
 // narrow is where the narrow form of a row of codes lies, in 32-bit words: the words of four codes, then how long the lists are, then the lists side by side:
@@ -114,22 +115,20 @@ func (n *narrow) write(k *code, row, codes *spmd.Value) {
 	k.Store(to, nil, n.length, k.Truncate(k.Max(ends[0], ends[1])))
 }
 
-// bounded takes four codes apart: bounded and moved up, what was above the bounds, and what was below.
+// bounded takes four codes apart: cut and moved up, what was cut above, and what was cut below.
 func bounded(k *code, x *spmd.Value) (within, above, below *spmd.Value) {
-	bytes := func(b uint32) *spmd.Value { return k.Splat(k.I32(int32(b * 0x01010101))) }
-	// Codes beyond the bounds are those whose two upper bits differ. bytewise makes the uppermost bit of each byte all of the byte.
-	bytewise := func(top *spmd.Value) *spmd.Value {
-		low := k.Shrl(top, 7)
-		return k.Sub(k.Shl(low, 8), low)
+	number := func(n int32) *spmd.Value { return k.Splat(k.I32(n)) }
+	pack := func(b []*spmd.Value) *spmd.Value {
+		return k.Or(k.Or(b[0], k.Shl(b[1], 8)), k.Or(k.Shl(b[2], 16), k.Shl(b[3], 24)))
 	}
-	differ := k.And(k.Xor(x, k.Shl(x, 1)), bytes(0x80))
-	negative := k.And(differ, x)
-	high, low := bytewise(k.Xor(differ, negative)), bytewise(negative)
-	within = k.And(k.Xor(x, bytes(0x40)), bytes(0x7f))
-	within = k.And(k.Or(within, k.And(high, bytes(0x7f))), k.Xor(low, bytes(0xff)))
-	above = k.Sub(k.And(x, high), k.And(bytes(0x3f), high))
-	below = k.Sub(k.And(bytes(0xc0), low), k.And(x, low))
-	return within, above, below
+	codes := each(make([]*spmd.Value, 4), func(i int) *spmd.Value { return k.Shr(k.Shl(x, int64(24-8*i)), 24) })
+	low := each(codes, func(i int) *spmd.Value { return k.Max(codes[i], number(-narrowUp)) })
+	over := each(codes, func(i int) *spmd.Value {
+		large := k.Cmp(spmd.GT, k.Add(low[i], low[i^1]), number(2*cutFrom))
+		return k.Select(large, k.Max(k.Sub(low[i], number(cutFrom)), number(0)), number(0))
+	})
+	within = pack(each(low, func(i int) *spmd.Value { return k.Add(k.Sub(low[i], over[i]), number(narrowUp)) }))
+	return within, pack(over), pack(each(low, func(i int) *spmd.Value { return k.Sub(low[i], codes[i]) }))
 }
 
 // sumNarrow computes the rows by the whole panel: first the narrow words, then, with the panel close by, those of the lists.
@@ -140,7 +139,8 @@ func (t *tile) sumNarrow(k *code, row *spmd.Value, store func(row *spmd.Value, o
 		t := *t
 		t.first, t.n = first, vectors
 		acc := t.block(k, func(j int) *spmd.Value {
-			return k.Shr(k.LoadV(t.m.sums.ptr, t.col, int64(first+j)*w), 1) // which undo 128 a code
+			undo := k.LoadV(t.m.sums.ptr, t.col, int64(first+j)*w) // 128 a code
+			return k.Add(k.Shr(undo, 1), k.Shr(undo, 3))           // narrowUp
 		})
 		outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n),
 			func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, narrowMost) },

@@ -11,7 +11,7 @@ import (
 // TestBounded takes every code apart, in every byte of a word and beside every kind of neighbour: bounded, above and below must be within what dot4u is
 // told of them, and together the code.
 func TestBounded(t *testing.T) {
-	neighbours := []int8{-128, -65, -64, -1, 0, 63, 64, 127}
+	neighbours := []int8{-128, -81, -80, -1, 0, 47, 48, 49, 127}
 	var words []uint64
 	for code := range 256 {
 		for place := range 4 {
@@ -49,7 +49,8 @@ func TestBounded(t *testing.T) {
 			b := func(x uint32) int { return int(x >> (8 * place) & 0xff) }
 			within, above, below := b(part(0)), b(part(1)), b(part(2))
 			code := int(int8(b(uint32(w))))
-			if within > narrowMost || above > cutMost || below > cutMost || within-narrowUp&0xff+above-below != code {
+			pair := within + int(part(0)>>(8*(place^1))&0xff)
+			if pair > 2*narrowMost || above > cutMost || below > cutMost || within-narrowUp+above-below != code {
 				t.Fatalf("code %d in byte %d of %08x: %d within, %d above, %d below", code, place, w, within, above, below)
 			}
 		}

@@ -234,7 +234,7 @@ func (b *Builder) FMA(x, y, z *Value) *Value {
 // Dot4 is acc + the four products of the signed bytes of a and b, per lane. No byte is -128.
 func (b *Builder) Dot4(acc, x, y *Value) *Value { return b.dot(OpDot4, 0, acc, x, y) }
 
-// Dot4U is Dot4 with the bytes of x unsigned and none above most; those of y are signed.
+// Dot4U is Dot4 with the bytes of x unsigned, none above most, or at least the two of each 16-bit half not above twice that together; those of y are signed.
 func (b *Builder) Dot4U(acc, x, y *Value, most int64) *Value { return b.dot(OpDot4U, most, acc, x, y) }
 
 // Dot2 is acc + the two products of the signed 16-bit halves of x and y, per lane.

@@ -42,7 +42,7 @@ func TestDoc(t *testing.T) {
 func docTables() string {
 	var b strings.Builder
 	b.WriteString("\n| instruction | operands | types | T | Imm | meaning |\n|---|---|---|---|---|---|\n")
-	imms := [...]string{immValue: "value", immParam: "index", immScratch: "bytes", immOffset: "elements", immShift: "bits", immMost: "largest byte", immByte: "byte", immLane: "lanes", immTiles: "tiles", immPieces: "pieces", immGroups: "groups", immPred: "predicate", immStep: "step"}
+	imms := [...]string{immValue: "value", immParam: "index", immScratch: "bytes", immOffset: "elements", immShift: "bits", immMost: "largest byte, on the average of two", immByte: "byte", immLane: "lanes", immTiles: "tiles", immPieces: "pieces", immGroups: "groups", immPred: "predicate", immStep: "step"}
 	code := func(s string) string {
 		if s == "" {
 			return ""

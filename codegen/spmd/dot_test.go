@@ -198,7 +198,9 @@ func TestDotWraps(t *testing.T) {
 		{op: "dot4u 15", a: 0x0f0f100f, b: 0x80800080, want: 3 * 15 * -128},
 		{op: "dot2", acc: 5, a: 0x8000_8000, b: 0x8000_8000, want: -2147483643},
 		{op: "dot2", a: 0x0003_ffff, b: 0xfffe_7fff, want: -6 - 32767},
-		{op: "dot4u 15", a: 0x10, b: 1, err: "lane 0: byte 16 of a: it was to be 15 at most"},
+		{op: "dot4u 15", a: 0x011d, b: 0x0101, want: 30},
+		{op: "dot4u 15", a: 0x021d, b: 0x0001, want: 29},
+		{op: "dot4u 15", a: 0x021d, b: 0x0101, err: "lane 0: two bytes of a are 31 together: they were to be 30 at most"},
 	} {
 		op, most, _ := strings.Cut(c.op, " ")
 		if op == "dot4u" && most == "" {

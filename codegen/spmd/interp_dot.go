@@ -19,20 +19,26 @@ func dot4(f *frame, in *inst) {
 	}
 }
 
-// dot4u has a's bytes unsigned, and refuses those above the bound that backends rely on; again not where they are multiplied by 0.
+// dot4u has a's bytes unsigned, and refuses pairs above the bound that backends rely on, without those that are multiplied by 0.
 func dot4u(f *frame, in *inst) {
 	d, acc, a, b := f.i[in.d:][:in.n], f.i[in.a:][:in.n], f.i[in.b:][:in.n], f.i[in.c:][:in.n]
 	most := int32(in.imm)
 	for l := range d {
 		sum, x, y := acc[l], uint32(a[l]), uint32(b[l])
-		for range 4 {
-			p, q := int32(uint8(x)), int32(int8(y))
-			if p > most && q != 0 {
-				f.fail(in, "lane %d: byte %d of a: it was to be %d at most", l, p, most)
+		for range 2 {
+			var pair int32
+			for range 2 {
+				p, q := int32(uint8(x)), int32(int8(y))
+				if q != 0 {
+					pair += p
+				}
+				sum += p * q
+				x, y = x>>8, y>>8
+			}
+			if pair > 2*most {
+				f.fail(in, "lane %d: two bytes of a are %d together: they were to be %d at most", l, pair, 2*most)
 				return
 			}
-			sum += p * q
-			x, y = x>>8, y>>8
 		}
 		d[l] = sum
 	}

@@ -108,7 +108,7 @@ const (
 	immScratch           // bytes from the start of the team's scratch
 	immOffset            // elements
 	immShift             // bits
-	immMost              // the largest value that a byte can have
+	immMost              // half of the largest sum of two neighbouring bytes
 	immByte              // 0 or 1
 	immLane              // a power of two below the number of lanes
 	immTiles             // squares of 16 columns; the strides belong to it
@@ -158,7 +158,7 @@ var ops = [numOps]struct {
 	OpSqrt:        {"sqrt", "x", "T -> T", "f32 <f32>", noImm, "IEEE"},
 	OpFMA:         {"fma", "x y z", "T T T -> T", "f32 <f32>", noImm, "x*y + z with one rounding"},
 	OpDot4:        {"dot4", "acc a b", "<i32> <i32> <i32> -> <i32>", "", noImm, "acc + the sum of the products of the four bytes of a and b, all signed and not -128; exact, and wraps"},
-	OpDot4U:       {"dot4u", "acc a b", "<i32> <i32> <i32> -> <i32>", "", immMost, "the same with a's bytes unsigned, none above Imm (1..255), and b's signed, -128 too"},
+	OpDot4U:       {"dot4u", "acc a b", "<i32> <i32> <i32> -> <i32>", "", immMost, "the same with a's bytes unsigned, the two of each 16-bit half 2 Imm together at most (Imm 1..255), and b's signed, -128 too"},
 	OpDot2:        {"dot2", "acc a b", "<i32> <i32> <i32> -> <i32>", "", noImm, "acc + the sum of the products of the two 16-bit halves of a and b, all signed; exact, and wraps"},
 	OpByte16:      {"byte16", "x", "T -> T", "i32 <i32>", immByte, "each 16-bit half of x becomes its byte Imm (0 low, 1 high), sign kept"},
 	OpSwap:        {"swap", "x", "T -> T", "<i32> <f32>", immLane, "lane l gets lane l xor Imm, a power of two below the number of lanes"},

@@ -20,7 +20,7 @@ type Target struct {
 type Dot uint8
 
 const (
-	DotSigned   Dot = iota // dot4; for three rows and more dot2, of rows that byte16 has prepared
+	DotSigned   Dot = iota // dot4; for more rows dot4u of bytes up to 128, or dot2 of rows that byte16 has prepared
 	DotUnsigned            // dot4u
 )
 

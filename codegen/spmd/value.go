@@ -81,7 +81,7 @@ type Value struct {
 type Instr struct {
 	Op      Op
 	Args    []*Value
-	Imm     int64   // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset; dot4u: largest byte; mma8: tiles; copybulk: pieces
+	Imm     int64   // const: the integer, or the bits of the float; load, store: element offset; cmp: predicate; for: step; param: index; scratch: byte offset; dot4u: largest byte, on the average of two; mma8: tiles; copybulk: pieces
 	Strides Strides // mma8, quads, copybulk
 	Results []*Value
 	Regions []*Region // for: body; if: then, else

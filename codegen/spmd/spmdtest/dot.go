@@ -89,6 +89,12 @@ func Dot(t testing.TB, target spmd.Target) *Bed {
 			}
 		}
 		x, y := byteWords(unsigned, append([]int{-128}, edgeBytes...), constant(0, -128), constant(most, 127))
+		for i := range Lanes { // one byte of a pair may be above, if the other makes up for it
+			large := min(255, 2*most)
+			pair := uint64(large | (2*most-large)<<8)
+			x = append(x, pair|pair<<16)
+			y = append(y, FourBytes(1, func(int) int { return [...]int{127, -128}[i%2] })[0])
+		}
 		addDot(d, fmt.Sprint("dot4u_", most), x, y, func(b *builder, acc, p, q *val) *val { return b.Dot4U(acc, p, q, int64(most)) })
 	}
 	words := append(Edges(spmd.I32), 0x80008000, 0x7fff7fff, 0x80007fff, 0x8000ffff)
