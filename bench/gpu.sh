@@ -41,7 +41,7 @@ if [[ " ${pass[*]} " == *" --table "* ]]; then
 	exec python3 "$here/gpu.py" --work "$work" --table
 fi
 ssmc=$root/bin/ssmc
-[[ -x $ssmc ]] || die "bin/ssmc is not there: run make all"
+go build -C "$root" -o bin/ssmc ./cmd/ssmc || die "ssmc does not build"
 command -v python3 > /dev/null || die "python3 is missing (Debian: apt-get install python3 python3-venv)"
 
 # First of all: is there a GPU?

@@ -145,5 +145,5 @@ if [[ -n $large ]]; then
 fi
 if [[ -n $peer ]]; then pass+=(--llama "$LLAMA_BIN"); fi
 if [[ -n $prepare ]]; then say "ready"; exit 0; fi
-[[ -x $root/bin/ssmc ]] || die "bin/ssmc is not there: run make all"
+go build -C "$root" -o bin/ssmc ./cmd/ssmc || die "ssmc does not build" # a binary that is not of this tree would be measured without a word
 exec python3 "$here/measure.py" --work "$work" --checkpoints "$checkpoints" --ssmc "$root/bin/ssmc" --text "$root/golden/testdata/text/valid-excerpt.txt" --models "$models" "${pass[@]}"
