@@ -101,11 +101,12 @@ type planner struct {
 	logits       *ir.Value
 	logitsStride int64
 	uses         map[*ir.Value][]*ir.Op
-	multiplied   map[*ir.Value]form // how the weights that linear ops read are packed
-	products     map[*ir.Value]bool // rows of codes that are multiplied by codes of eight bits
-	narrows      map[*ir.Value]*ir.Value
-	runs         map[*ir.Value]int64 // units of them that a lane loads at once, where that is more than one
-	list         []*task             // in order of execution
+	multiplied   map[*ir.Value]form      // how the weights that linear ops read are packed
+	signed       bool                    // a target multiplies narrow forms
+	products     map[*ir.Value]bool      // rows of codes that are multiplied by codes of eight bits
+	narrows      map[*ir.Value]*ir.Value // by these: what stands for their narrow form
+	runs         map[*ir.Value]int64     // units of them that a lane loads at once, where that is more than one
+	list         []*task                 // in order of execution
 	slotBytes    int64
 	states       []StateLayout
 	stateAt      map[*ir.Value]int64
@@ -130,9 +131,10 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 	if !ok {
 		return nil, fmt.Errorf("weights %q: want as-is, f32 or bf16", o.Weights)
 	}
-	lanes := int64(16)
+	lanes, signed := int64(16), false
 	for _, t := range targets {
 		lanes = max(lanes, int64(t.Lanes))
+		signed = signed || t.Dot == spmd.DotSigned
 		if t.LaneBytes != targets[0].LaneBytes {
 			return nil, fmt.Errorf("targets %s and %s want other orders of the weights: compile each by itself", targets[0].Name, t.Name)
 		}
@@ -140,7 +142,7 @@ func newPlanner(m *ir.Module, targets []spmd.Target, o Options) (*planner, error
 			return nil, fmt.Errorf("targets %s and %s have other teams: compile each by itself", targets[0].Name, t.Name)
 		}
 	}
-	p := &planner{m: m, elem: elem, fast: o.Fast, lanes: lanes, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
+	p := &planner{m: m, elem: elem, fast: o.Fast, lanes: lanes, signed: signed, countAt: map[*external]int64{}, maxRows: int64(o.MaxRows), maxSeqs: int64(o.MaxSeqs), uses: map[*ir.Value][]*ir.Op{},
 		multiplied: map[*ir.Value]form{}, products: map[*ir.Value]bool{}, narrows: map[*ir.Value]*ir.Value{}, runs: map[*ir.Value]int64{}, stateAt: map[*ir.Value]int64{}, weightAt: map[weightKey]int64{}, rowsAt: map[*ir.Value]int64{}}
 	if p.maxRows == 0 {
 		p.maxRows = 512

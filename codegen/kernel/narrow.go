@@ -36,7 +36,7 @@ type rowCodes struct {
 // narrowed is the value that stands for the narrow form of the codes v, or nil: only a map makes it, which has whole rows, and only for products.
 func (p *planner) narrowed(v *ir.Value) *ir.Value {
 	v = root(v)
-	if !p.products[v] || p.laneBytes > 0 || v.Def == nil || v.Def.Group == nil || v.Def.Group.Kind != ir.GroupMap {
+	if !p.products[v] || !p.signed || v.Def == nil || v.Def.Group == nil || v.Def.Group.Kind != ir.GroupMap {
 		return nil
 	}
 	if p.narrows[v] == nil {
