@@ -45,6 +45,13 @@ var elementwise = map[ir.OpCode]func(b *spmd.Builder, a *ir.Attrs, x []*spmd.Val
 	ir.OpQuantize: quantize,
 }
 
+// sideBySide are those of elementwise that are one long chain, for several values: step by step for all of them, with the same bits.
+var sideBySide = map[ir.OpCode]func(b *spmd.Builder, x []*spmd.Value) []*spmd.Value{
+	ir.OpExp:      exps,
+	ir.OpSiLU:     silus,
+	ir.OpSoftplus: softpluses,
+}
+
 // asF32 widens codes and integer sums.
 func asF32(b *spmd.Builder, x *spmd.Value) *spmd.Value {
 	if x.Type.Elem == spmd.I32 {
@@ -200,6 +207,7 @@ func (k *code) putSide(ps []*point, vs []*ir.Value) {
 	}
 }
 
+// evalSide computes v at several points.
 func (k *code) evalSide(ps []*point, v *ir.Value) []*spmd.Value {
 	if op := v.Def; op != nil && op.Group == k.t.group && elementwise[op.Code] != nil && ps[0].vals[v] == nil {
 		for _, a := range op.Args {
@@ -207,8 +215,8 @@ func (k *code) evalSide(ps []*point, v *ir.Value) []*spmd.Value {
 				k.evalSide(ps, a)
 			}
 		}
-		if op.Code == ir.OpSiLU {
-			for i, x := range silus(k.Builder, k.evalSide(ps, op.Args[0])) {
+		if side := sideBySide[op.Code]; side != nil {
+			for i, x := range side(k.Builder, k.evalSide(ps, op.Args[0])) {
 				ps[i].vals[v] = x
 			}
 		}
