@@ -105,7 +105,8 @@ type tile struct {
 	at       []*spmd.Value // the rows
 	planes   *spmd.Value   // the rows' low and high bytes, where split says so
 	narrow   []*spmd.Value // or their narrow forms
-	ahead    *share        // nil: nothing is asked for
+	ahead    *share        // of the next panel; nil: not asked for
+	streams  bool          // what is a little further on in this panel is asked for
 	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
 	col      *spmd.Value
@@ -140,7 +141,11 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 			t.at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
 		}
 		t.prepare(k, row)
-		if rows >= askRows && !roomy(k.Target) {
+		switch {
+		case roomy(k.Target):
+		case rows < askRows:
+			t.streams = true
+		default:
 			t.ahead = m.share(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
 		}
 		if t.narrow != nil {
@@ -242,9 +247,13 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 	return acc
 }
 
-// askRows is from how many rows on a block asks for weights ahead. Its panel is used several times, so that the first pass would wait for memory, and
-// nothing else would read ahead meanwhile. One row alone streams, which prefetchers do better.
+// askRows is from how many rows on a block asks for a part of the next panel. This one is used several times then, so that the first pass would wait for
+// memory, and nothing else would read ahead meanwhile.
 const askRows = 4
+
+// streamAhead is how many bytes further on smaller blocks ask for weights, which they read once. The hardware's prefetchers stop at each page, and a core's
+// scheduler is full of instructions that wait for weights long before as many lines as it could are under way. 2 and 8 KiB are less (docs/RATIONALE.md).
+const streamAhead = 4096
 
 // mostShares is how many blocks of rows share the work of asking for a panel.
 const mostShares = 4
@@ -262,19 +271,30 @@ func (m *matrix) share(k *code, block, blocks *spmd.Value) *share {
 	return &share{from: k.Mul(k.Rem(block, n), k.Div(k.I(m.units), n)), pace: k.Div(k.I(mostShares), n)}
 }
 
-// weight is W packed elements of unit u. Codes are asked for in the second-level cache: two panels of them are more than the first holds beside
-// the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
+// weight is W packed elements of unit u.
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
 	column := int64(t.first+j) * int64(k.Target.Lanes)
-	if line := 64 / t.m.w.elem.Bytes(); t.ahead != nil && (u*t.m.panel+column)%line == 0 {
+	at, off := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column
+	if line := 64 / t.m.w.elem.Bytes(); off%line == 0 {
+		t.ask(k, k.Add(unit, k.I(u)), column)
+	}
+	return k.LoadV(t.weights, at, off)
+}
+
+// ask asks for a line that will be read later instead of the one at a column of a unit. Codes of the next panel are asked for in the second-level cache: two
+// panels of them are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
+func (t *tile) ask(k *code, unit *spmd.Value, column int64) {
+	switch {
+	case t.streams:
+		k.PrefetchFar(t.weights, k.Shl(unit, log2(t.m.panel)), column+streamAhead/t.m.w.elem.Bytes())
+	case t.ahead != nil:
 		ask := k.Prefetch
 		if t.m.w.form != plain {
 			ask = k.PrefetchFar
 		}
-		next := k.Add(t.ahead.from, k.Shr(k.Mul(k.Add(unit, k.I(u)), t.ahead.pace), log2(mostShares)))
+		next := k.Add(t.ahead.from, k.Shr(k.Mul(unit, t.ahead.pace), log2(mostShares)))
 		ask(t.weights, k.Shl(next, log2(t.m.panel)), t.m.units*t.m.panel+column)
 	}
-	return k.LoadV(t.weights, k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column)
 }
 
 // floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
