@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ssmc/ssmc/artifact"
+	"github.com/ssmc/ssmc/codegen/amd64"
 	"github.com/ssmc/ssmc/codegen/kernel"
 	"github.com/ssmc/ssmc/codegen/ptx"
 	"github.com/ssmc/ssmc/codegen/spmd"
@@ -16,10 +17,6 @@ import (
 // manifest says all that is known before anything is written.
 func (c *compiler) manifest() *artifact.Manifest {
 	g, p := c.result.Graph, c.plan.Programs[0]
-	team := int64(0)
-	for _, q := range c.plan.Programs { // the object code has one size for all levels, in whole cache lines
-		team = max(team, (q.TeamBytes+63)&^63)
-	}
 	m := &artifact.Manifest{
 		Format: artifact.Format, Version: artifact.Version, Tool: "ssmc " + Version,
 		Model: artifact.Model{Family: g.Family, Parameters: c.parameters(), Vocab: g.Vocab, BOS: g.Meta.BOS,
@@ -27,7 +24,7 @@ func (c *compiler) manifest() *artifact.Manifest {
 		Target:  artifact.Target{Name: strings.Join(c.levels, ","), Levels: manifestLevels(c.plan.Programs)},
 		Weights: artifact.Weights{Mode: c.Weights, Bytes: p.WeightBytes},
 		Entry:   artifact.Entry{Prefix: c.Prefix, ABI: artifact.ABIVersion},
-		Sizes: artifact.Sizes{WorkBytes: p.WorkBytes, TeamBytes: team, SlotBytes: p.SlotBytes, LogitsStride: p.LogitsStride,
+		Sizes: artifact.Sizes{WorkBytes: p.WorkBytes, TeamBytes: amd64.TeamBytes(c.plan.Programs...), SlotBytes: p.SlotBytes, LogitsStride: p.LogitsStride,
 			MaxRows: p.MaxRows, MaxSeqs: p.MaxSeqs},
 		States: states(c.plan.States),
 		Phases: phases(c.plan), Counters: counters(c.plan),

@@ -59,7 +59,6 @@ const (
 	Level      = 4
 	Spin       = 112
 	Stop       = 116
-	Taken      = 196 // tiles of the phase that were taken by whoever came first, beside the barrier that resets it
 	Generation = 256
 	Sleepers   = 320
 	Bytes      = 384

@@ -18,9 +18,9 @@ const (
 
 // barrier emits void barrier(ctx, workers): returns when all workers have called it.
 //
-// The generation is read before the arrival is counted, so it cannot be a later one. The last to arrive resets the count, and that of the
-// tiles taken in a phase, before it advances the generation, so nobody can arrive at the next barrier or take a tile too early. A sleeper counts itself before the kernel looks at the generation; the last
-// one advances it before it looks for sleepers; both in one total order: one of the two sees the other.
+// The generation is read before the arrival is counted, so it cannot be a later one. The last to arrive resets the count before it advances
+// the generation, so nobody can arrive at the next barrier too early. A sleeper counts itself before the kernel looks at the generation; the last one advances it
+// before it looks for sleepers; both in one total order: one of the two sees the other.
 func (m *module) barrier() *ir.Func {
 	c := m.function("barrier", types.Void, ir.NewParam("ctx", bytePtr), ir.NewParam("workers", types.I32))
 	ctx, workers := c.Params[0], c.Params[1]
@@ -37,7 +37,6 @@ func (m *module) barrier() *ir.Func {
 
 	c.at = last
 	c.atomicStore(i32(0), arrived, enum.AtomicOrderingMonotonic)
-	c.atomicStore(i32(0), c.field(ctx, abi.Taken, types.I32), enum.AtomicOrderingMonotonic)
 	c.atomicStore(c.at.NewAdd(mine, i32(1)), generation, enum.AtomicOrderingSequentiallyConsistent)
 	some := c.at.NewICmp(enum.IPredNE, c.atomicLoad(sleepers, enum.AtomicOrderingSequentiallyConsistent), i32(0))
 	c.when(some, func() { c.futex(generation, futexWakePrivate, i64(1<<31-1)) })

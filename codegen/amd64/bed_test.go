@@ -46,7 +46,7 @@ func stepContext(t testing.TB, d *spmdtest.Bed, level int32, workers int) (*mode
 	c.u32(abi.Level, uint32(level))
 	c.point(abi.Weights, guarded(t, d.Weights))
 	c.point(abi.Work, r.Work)
-	c.point(abi.Team, guarded(t, make([]byte, (d.Program.TeamBytes+63)&^63*int64(workers))))
+	c.point(abi.Team, guarded(t, make([]byte, TeamBytes(d.Program)*int64(workers))))
 	c.point(abi.State, r.State)
 	c.point(abi.Logits, r.Logits)
 	for off, xs := range map[int64][]int32{abi.IDs: d.Input.IDs, abi.SeqStart: d.Input.SeqStart, abi.SeqSlot: d.Input.SeqSlot, abi.OutRow: d.Input.OutRow, abi.Sampling: d.Input.Sampling} {

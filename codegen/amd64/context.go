@@ -28,24 +28,28 @@ func (m *module) visible(name string, init constant.Constant) {
 	g.Linkage = enum.LinkageNone
 }
 
-// teamBytes is the scratch of one worker, in whole cache lines; levels may differ in it.
-func (m *module) teamBytes() int64 {
+// TeamBytes is the scratch of one worker, in whole cache lines: what it says to others, and what kernels use, of which levels may differ.
+func TeamBytes(levels ...*spmd.Program) int64 {
 	n := int64(0)
-	for _, l := range m.levels {
-		n = max(n, (l.Program.TeamBytes+63)&^63)
+	for _, p := range levels {
+		n = max(n, (p.TeamBytes+lineBytes-1)&^(lineBytes-1))
 	}
-	return n
+	return headBytes + n
 }
+
+func (m *module) teamBytes() int64 { return TeamBytes(m.programs()...) }
 
 // required lists the pointers that a step cannot do without.
 func (m *module) required() abi.Required {
-	var programs []*spmd.Program
-	for _, l := range m.levels {
-		programs = append(programs, l.Program)
-	}
-	r := abi.Requires(programs...)
-	if m.teamBytes() > 0 {
-		r.Always = append(r.Always, abi.Team)
-	}
+	r := abi.Requires(m.programs()...)
+	r.Always = append(r.Always, abi.Team)
 	return r
+}
+
+// programs are those of all levels.
+func (m *module) programs() (all []*spmd.Program) {
+	for _, l := range m.levels {
+		all = append(all, l.Program)
+	}
+	return all
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/llir/llvm/ir/value"
 
 	"github.com/ssmc/ssmc/codegen/abi"
-	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
 // stopped is what a round gives, beside the results of a step, when the workers are to leave.
@@ -108,7 +107,6 @@ type step struct {
 	worker, workers  value.Value // i64
 	rows, seqs, outs value.Value
 	chosen           value.Value // outs, or 0 where no token is to be chosen
-	team             value.Value
 	trace            value.Value // i64*, or null
 	kernels          value.Value // of the level
 }
@@ -122,30 +120,29 @@ func (m *module) run(t tables, barrier *ir.Func) *ir.Func {
 	s.rows, s.seqs, s.outs = c.get(s.ctx, abi.Rows, types.I64), c.get(s.ctx, abi.Seqs, types.I64), c.get(s.ctx, abi.Outs, types.I64)
 	s.chosen = c.at.NewSelect(c.isNull(c.get(s.ctx, abi.Chosen, bytePtr)), i64(0), s.outs)
 	s.trace = c.get(s.ctx, abi.Trace, types.I64Ptr)
-	s.team = c.bytes(c.get(s.ctx, abi.Team, bytePtr), c.at.NewMul(s.worker, i64(m.teamBytes())))
 	s.kernels = c.element(t.kernels, c.at.NewSExt(c.get(s.ctx, abi.Level, types.I32), types.I64), i64(0))
 
 	phases := int64(len(m.facts.Phases))
-	var ran *ir.InstPhi
+	var ran *ir.InstPhi // how many phases
 	from := c.at
 	c.countUp(i64(phases), func(p value.Value) {
-		ran = c.phi(newLiteral(types.I1, "false"), from)
+		ran = c.phi(i64(0), from)
 		s.stamp(p)
 		skipped := c.at
 		active, next := c.block(), c.block()
 		c.branch(s.needed(p), active, next)
 		c.at = active
-		s.phase(p)
+		s.phase(p, ran)
 		c.at.NewCall(barrier, s.ctx, c.Params[2])
-		ended := c.at
+		more, ended := c.at.NewAdd(ran, i64(1)), c.at
 		c.jump(next)
 		now := c.phi(ran, skipped)
-		enter(now, newLiteral(types.I1, "true"), ended)
+		enter(now, more, ended)
 		enter(ran, now, c.at)
 		ran = now
 	})
 	s.stamp(i64(phases))
-	c.at.NewRet(c.at.NewOr(c.not(ran), c.not(c.isNull(s.trace))))
+	c.at.NewRet(c.at.NewOr(c.at.NewICmp(enum.IPredEQ, ran, i64(0)), c.not(c.isNull(s.trace))))
 	return c.Func
 }
 
@@ -167,106 +164,4 @@ func (s *step) stamp(phase value.Value) {
 		i := s.at.NewAdd(s.at.NewMul(phase, s.workers), s.worker)
 		s.at.NewStore(now, s.at.NewGetElementPtr(types.I64, s.trace, i))
 	})
-}
-
-// phase runs the worker's tiles. Of each launch a part is divided evenly, launch by launch, because tiles of two launches may differ in cost; what does not come
-// out even goes round: the next launch's odd tiles begin with the worker behind the last that got one. A worker keeps to neighbouring tiles there, of which one
-// asks for the memory of the next. Then whoever is done takes from the rest, a tile at a time: cores differ in speed, and others may use them, too.
-func (s *step) phase(p value.Value) {
-	first := s.entry(s.t.phases, p, phaseFirst)
-	n := s.at.NewSub(s.entry(s.t.phases, s.at.NewAdd(p, i64(1)), phaseFirst), first)
-	s.sum(n, func(l, turn value.Value) value.Value {
-		launch := s.at.NewAdd(first, l)
-		tiles := s.tiles(launch)
-		tiles = s.at.NewSub(tiles, s.rest(tiles))
-		each, odd := s.at.NewUDiv(tiles, s.workers), s.at.NewURem(tiles, s.workers)
-		place := s.wrapped(s.at.NewSub(s.worker, turn)) // among the workers, from whose turn it is on
-		a := s.at.NewAdd(s.at.NewMul(place, each), s.min(place, odd))
-		b := s.at.NewAdd(s.at.NewAdd(a, each), s.at.NewZExt(s.at.NewICmp(enum.IPredSLT, place, odd), types.I64))
-		s.when(s.at.NewICmp(enum.IPredSLT, a, b), func() { s.launch(launch, a, b) })
-		return s.wrapped(s.at.NewSub(s.at.NewAdd(turn, odd), s.workers))
-	})
-	s.when(s.at.NewICmp(enum.IPredSGT, s.workers, i64(1)), func() { s.share(first, n) })
-}
-
-// rest is how many of a launch's tiles, the last ones, are for whoever comes first: a quarter evens out a core that has 0.6 of the other one's speed.
-func (s *step) rest(tiles value.Value) value.Value {
-	alone := s.at.NewICmp(enum.IPredEQ, s.workers, i64(1))
-	return s.at.NewSelect(alone, i64(0), s.at.NewLShr(tiles, i64(2)))
-}
-
-// share takes tiles of a phase's rest, as long as there are any. They are numbered launch after launch; the context counts those that are taken.
-func (s *step) share(first, n value.Value) {
-	take := func() value.Value {
-		k := s.at.NewAtomicRMW(enum.AtomicOpAdd, s.field(s.ctx, abi.Taken, types.I32), i32(1), enum.AtomicOrderingMonotonic)
-		return s.at.NewZExt(k, types.I64)
-	}
-	k0, from := take(), s.at
-	head, look, run, skip, out := s.block(), s.block(), s.block(), s.block(), s.block()
-	s.jump(head)
-	l, before, k := s.phi(i64(0), from), s.phi(i64(0), from), s.phi(k0, from)
-	s.branch(s.at.NewICmp(enum.IPredSLT, l, n), look, out)
-
-	s.at = look
-	launch := s.at.NewAdd(first, l)
-	tiles := s.tiles(launch)
-	rest := s.rest(tiles)
-	behind := s.at.NewAdd(before, rest)
-	s.branch(s.at.NewICmp(enum.IPredSLT, k, behind), run, skip)
-
-	s.at = run
-	tile := s.at.NewAdd(s.at.NewSub(tiles, rest), s.at.NewSub(k, before))
-	s.launch(launch, tile, s.at.NewAdd(tile, i64(1)))
-	next := take()
-	enter(l, l, s.at)
-	enter(before, before, s.at)
-	enter(k, next, s.at)
-	s.at.NewBr(head)
-
-	enter(l, skip.NewAdd(l, i64(1)), skip)
-	enter(before, behind, skip)
-	enter(k, k, skip)
-	skip.NewBr(head)
-	s.at = out
-}
-
-// launch calls a launch's kernel for tiles a..b-1.
-func (s *step) launch(launch, a, b value.Value) {
-	kernel := s.at.NewGetElementPtr(s.kernelType(), s.kernels, s.entry(s.t.launches, launch, launchKernel))
-	args := s.element(s.t.args, s.entry(s.t.launches, launch, launchArgs))
-	s.at.NewCall(s.at.NewLoad(s.kernelType(), kernel), s.ctx, args, a, b, s.team)
-}
-
-// wrapped adds the number of workers to a negative number.
-func (s *step) wrapped(x value.Value) value.Value {
-	negative := s.at.NewICmp(enum.IPredSLT, x, i64(0))
-	return s.at.NewAdd(x, s.at.NewSelect(negative, s.workers, i64(0)))
-}
-
-func (s *step) kernelType() types.Type {
-	return s.t.kernels.ContentType.(*types.ArrayType).ElemType.(*types.ArrayType).ElemType
-}
-
-// sum carries a number, from 0, over the launches of a phase, of which there is at least one.
-func (s *step) sum(n value.Value, next func(l, sum value.Value) value.Value) value.Value {
-	from := s.at
-	var sum value.Value
-	s.countUp(n, func(l value.Value) {
-		phi := s.phi(i64(0), from)
-		sum = next(l, phi)
-		enter(phi, sum, s.at)
-	})
-	return sum
-}
-
-// tiles is how many tiles a launch has: panels * ceil(count / block). See spmd.Grid.
-func (s *step) tiles(launch value.Value) value.Value {
-	by := s.entry(s.t.launches, launch, launchBy)
-	is := func(g spmd.GridBy) value.Value { return s.at.NewICmp(enum.IPredEQ, by, i64(int64(g))) }
-	count := s.at.NewSelect(is(spmd.ByRowBlocks), s.rows, i64(1))
-	count = s.at.NewSelect(is(spmd.BySeqs), s.seqs, count)
-	count = s.at.NewSelect(is(spmd.ByOutBlocks), s.outs, count)
-	block := s.entry(s.t.launches, launch, launchBlock)
-	up := s.at.NewAdd(count, s.at.NewSub(block, i64(1)))
-	return s.at.NewMul(s.entry(s.t.launches, launch, launchPanels), s.at.NewUDiv(up, block))
 }

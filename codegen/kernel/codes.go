@@ -21,7 +21,7 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 	if unsigned {
 		mac = func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, 255) }
 	}
-	outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n), mac,
+	outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.unroll(k.Target), mac,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value {
 			a := k.Load(t.at[i], kk, u)
 			if unsigned {
@@ -36,7 +36,7 @@ func (t *tile) codes(k *code) [][]*spmd.Value {
 // halves is the sum of codes by their 16-bit halves.
 func (t *tile) halves(k *code, acc [][]*spmd.Value) {
 	units := roundUp(t.m.units, 32)
-	steps(k.Builder, acc, k.I(0), k.I(t.m.units), 2, func(unit *spmd.Value, c [][]*spmd.Value, u int64) {
+	steps(k.Builder, acc, k.I(0), k.I(t.m.units), t.unroll(k.Target), func(unit *spmd.Value, c [][]*spmd.Value, u int64) {
 		w := each(c[0], func(j int) *spmd.Value { return t.weight(k, j, unit, u) })
 		low := each(w, func(j int) *spmd.Value { return k.Byte16(w[j], 0) })
 		high := each(w, func(j int) *spmd.Value { return k.Byte16(w[j], 1) })

@@ -187,16 +187,3 @@ func (c *contraction) product(k *code, lo, hi, col *spmd.Value, store func(p *po
 		store(&point{row: row, col: col, off: off, vals: map[*ir.Value]*spmd.Value{c.linear.Results[0]: acc}})
 	})
 }
-
-// unroll is how many steps of k a loop takes at once, for a block of n accumulators: about 16 multiplications. A GPU's warp has the registers for twice
-// as many, and nothing else hides the time that a load takes: few rows make few warps.
-func (m *matrix) unroll(t spmd.Target, n int) int64 {
-	if t.Registers < 128 || m.group > 0 {
-		return int64(min(8, max(1, 16/n)))
-	}
-	u := int64(4)
-	for 2*u*int64(n) <= 32 {
-		u *= 2
-	}
-	return u
-}

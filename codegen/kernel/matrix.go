@@ -258,48 +258,76 @@ const streamAhead = 4096
 // mostShares is how many blocks of rows share the work of asking for a panel.
 const mostShares = 4
 
-// share is the part of the next panel that a block of rows asks for while it multiplies by this one: all blocks together ask for all of it, evenly
-// over the time that they take. Were it all asked for by the first block, a core would wait for memory then, and memory for the core later.
+// share is the part of the next panel that a block of rows asks for while it multiplies by this one: the first blocks together ask for all of it, evenly
+// over their time. Were it all asked for by the first one, a core would wait for memory then, and memory for the core later.
 type share struct {
-	from *spmd.Value // unit
-	pace *spmd.Value // units further a unit of this panel, in parts of mostShares
+	from   *spmd.Value // unit
+	number *spmd.Value // of units, with each mostShares units of this panel; 0: others ask for all
 }
 
 // share is that of one block of some, of as many rows.
 func (m *matrix) share(k *code, block, blocks *spmd.Value) *share {
 	n := k.Select(k.Cmp(spmd.GE, blocks, k.I(mostShares)), k.I(mostShares), k.Select(k.Cmp(spmd.GE, blocks, k.I(2)), k.I(2), k.I(1)))
-	return &share{from: k.Mul(k.Rem(block, n), k.Div(k.I(m.units), n)), pace: k.Div(k.I(mostShares), n)}
+	return &share{from: k.Mul(block, k.Div(k.I(m.units), n)), number: k.Select(k.Cmp(spmd.LT, block, n), k.Div(k.I(mostShares), n), k.I(0))}
 }
 
 // weight is W packed elements of unit u.
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
 	column := int64(t.first+j) * int64(k.Target.Lanes)
 	at, off := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column
-	if line := 64 / t.m.w.elem.Bytes(); off%line == 0 {
-		t.ask(k, k.Add(unit, k.I(u)), column)
+	if t.streams && off%t.line() == 0 {
+		k.PrefetchFar(t.weights, at, off+streamAhead/t.m.w.elem.Bytes())
+	}
+	if t.ahead != nil && j == 0 && u%mostShares == 0 {
+		t.ask(k, k.Add(unit, k.I(u)))
 	}
 	return k.LoadV(t.weights, at, off)
 }
 
-// ask asks for a line that will be read later instead of the one at a column of a unit. Codes of the next panel are asked for in the second-level cache: two
-// panels of them are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
-func (t *tile) ask(k *code, unit *spmd.Value, column int64) {
-	switch {
-	case t.streams:
-		k.PrefetchFar(t.weights, k.Shl(unit, log2(t.m.panel)), column+streamAhead/t.m.w.elem.Bytes())
-	case t.ahead != nil:
-		ask := k.Prefetch
-		if t.m.w.form != plain {
-			ask = k.PrefetchFar
-		}
-		next := k.Add(t.ahead.from, k.Shr(k.Mul(unit, t.ahead.pace), log2(mostShares)))
-		ask(t.weights, k.Shl(next, log2(t.m.panel)), t.m.units*t.m.panel+column)
+// line is how many weights a cache line holds.
+func (t *tile) line() int64 { return 64 / t.m.w.elem.Bytes() }
+
+// ask asks for as much of the next panel's columns as goes with mostShares units of this one. Codes are asked for in the second-level cache: two panels of them
+// are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
+func (t *tile) ask(k *code, unit *spmd.Value) {
+	ask := k.Prefetch
+	if t.m.w.form != plain {
+		ask = k.PrefetchFar
 	}
+	w := int64(k.Target.Lanes)
+	first := k.Add(t.ahead.from, k.Mul(k.Shr(unit, log2(mostShares)), t.ahead.number))
+	k.For(k.I(0), t.ahead.number, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		at := k.Shl(k.Add(first, i), log2(t.m.panel))
+		for column := int64(t.first) * w; column < int64(t.first+t.n)*w; column++ {
+			if column%t.line() == 0 {
+				ask(t.weights, at, t.m.units*t.m.panel+column)
+			}
+		}
+		return nil
+	})
+}
+
+// unroll is how many steps of k a loop takes at once: about 16 multiplications, and no fewer than go with one asking for the next panel. A GPU's warp has the
+// registers for twice as many, and nothing else hides the time that a load takes: few rows make few warps.
+func (t *tile) unroll(target spmd.Target) int64 {
+	n := int64(len(t.at) * t.n) // accumulators
+	if !roomy(target) || t.m.group > 0 {
+		u := min(8, max(1, 16/n))
+		if t.ahead != nil {
+			u = max(u, mostShares)
+		}
+		return u
+	}
+	u := int64(4)
+	for 2*u*n <= 32 {
+		u *= 2
+	}
+	return u
 }
 
 // floats adds x*w over k = lo..hi-1; codes among the weights are converted as they are read.
 func (t *tile) floats(k *code, acc [][]*spmd.Value, lo, hi *spmd.Value) {
-	outer(k.Builder, acc, lo, hi, t.m.unroll(k.Target, len(t.at)*t.n), k.FMA,
+	outer(k.Builder, acc, lo, hi, t.unroll(k.Target), k.FMA,
 		func(i int, kk *spmd.Value, u int64) *spmd.Value { return k.Load(t.at[i], kk, u) },
 		func(j int, kk *spmd.Value, u int64) *spmd.Value {
 			w := t.weight(k, j, kk, u)

@@ -142,7 +142,7 @@ func (t *tile) sumNarrow(k *code, row *spmd.Value, store func(row *spmd.Value, o
 			undo := k.LoadV(t.m.sums.ptr, t.col, int64(first+j)*w) // 128 a code
 			return k.Add(k.Shr(undo, 1), k.Shr(undo, 3))           // narrowUp
 		})
-		outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.m.unroll(k.Target, len(t.at)*t.n),
+		outer(k.Builder, acc, k.I(0), k.I(t.m.units), t.unroll(k.Target),
 			func(a, v, acc *spmd.Value) *spmd.Value { return k.Dot4U(acc, a, v, narrowMost) },
 			func(i int, unit *spmd.Value, u int64) *spmd.Value { return k.Load(t.narrow[i], unit, u) },
 			func(j int, unit *spmd.Value, u int64) *spmd.Value { return t.weight(k, j, unit, u) })
