@@ -79,7 +79,7 @@ struct {{.Entry.Prefix}}_ctx {
 	int32_t *chosen;              /* [outs]: ids, -1 where logits are not finite. Null: the step chooses none, and sampling and odds are not needed */
 	float *odds;                  /* [outs][{{.P}}_LOGITS_STRIDE]: the sampler's; may be logits, which it then overwrites */
 	uint64_t reserved[6];
-	uint32_t arrived, taken, pad1[14]; /* the barrier, and tiles of the running phase: zero once, then leave alone */
+	uint32_t arrived, pad1[15]; /* the barrier: zero once, then leave alone */
 	uint32_t generation, pad2[15];
 	uint32_t sleepers, pad3[15];
 };

@@ -85,7 +85,11 @@ llama_build() {
 	need g++ g++
 	llama_source
 	say "llama.cpp (20 CPU minutes, once; log: $work/llama.log)"
-	cmake -S "$LLAMA_SOURCE" -B "$work/llama" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF \
+	local flags=""
+	if grep -q amx_tile /proc/cpuinfo; then # its products in matrix tiles die of an illegal instruction (tilezero), as GCC 12 builds them
+		flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+	fi
+	cmake -S "$LLAMA_SOURCE" -B "$work/llama" -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_C_FLAGS=$flags" "-DCMAKE_CXX_FLAGS=$flags" -DGGML_NATIVE=ON -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF \
 		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF > "$work/llama.log" 2>&1 &&
 		nice -n 10 ninja -C "$work/llama" llama-bench llama-batched-bench llama-quantize >> "$work/llama.log" 2>&1 ||
 		die "llama.cpp did not build: $(tail -n 3 "$work/llama.log")"

@@ -26,7 +26,7 @@ func TestHeaderLayout(t *testing.T) {
 		bytes  int
 		own    map[string]int
 	}{
-		{"x86-64-v3", abi.Bytes, map[string]int{"level": abi.Level, "spin": abi.Spin, "stop": abi.Stop, "taken": abi.Taken, "generation": abi.Generation, "sleepers": abi.Sleepers}},
+		{"x86-64-v3", abi.Bytes, map[string]int{"level": abi.Level, "spin": abi.Spin, "stop": abi.Stop, "generation": abi.Generation, "sleepers": abi.Sleepers}},
 		{"ptx:sm_80", abi.GPUBytes, map[string]int{"result": abi.Result, "workers": abi.Workers}},
 	} {
 		out := filepath.Join(t.TempDir(), "m")

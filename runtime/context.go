@@ -32,8 +32,7 @@ type stepContext struct {
 	odds       uintptr
 	_          [48]byte
 	arrived    uint32
-	taken      uint32
-	_          [56]byte
+	_          [60]byte
 	generation uint32
 	_          [60]byte
 	sleepers   uint32

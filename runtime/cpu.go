@@ -164,7 +164,11 @@ func (c *cpuEngine) logits(out int) ([]float32, error) {
 func (c *cpuEngine) left() ([]byte, error) { return c.areas.work.memory, nil }
 
 func (c *cpuEngine) growSlots(count int) error {
-	return c.slots.grow("states", int64(count)*c.manifest.Sizes.SlotBytes)
+	if err := c.slots.grow("states", int64(count)*c.manifest.Sizes.SlotBytes); err != nil {
+		return err
+	}
+	_ = unix.Madvise(c.slots, unix.MADV_HUGEPAGE) // a step of many sequences goes through more small pages than a core remembers
+	return nil
 }
 
 // slot is the memory of a slot.

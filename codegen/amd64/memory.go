@@ -185,15 +185,19 @@ func (e *kernel) gather(in *spmd.Instr, off int64) value.Value {
 
 // prefetch asks for a line, in the first-level cache or in the second.
 func (e *kernel) prefetch(in *spmd.Instr) value.Value {
-	p := e.cast(e.address(in, 0), types.I8)
+	e.askFor(e.cast(e.address(in, 0), types.I8), in.Op)
+	return nil
+}
+
+// askFor is a prefetch or a prefetchfar.
+func (e *kernel) askFor(p value.Value, op spmd.Op) {
 	const read, first, second, data = 0, 3, 2, 1
 	keep := int64(first)
-	if in.Op == spmd.OpPrefetchFar {
+	if op == spmd.OpPrefetchFar {
 		keep = second
 	}
 	f := e.m.intrinsic("llvm.prefetch.p0i8", types.Void, bytePtr, types.I32, types.I32, types.I32)
 	e.at.NewCall(f, p, i32(read), i32(keep), i32(data))
-	return nil
 }
 
 // widen makes the register value of one from memory.

@@ -95,6 +95,13 @@ func (e *kernel) mma8(in *spmd.Instr) value.Value {
 	e.loadTileConfig(rows, rest)
 	e.eachTileC(in, "llvm.x86.tileloadd64", c)
 	multiply := func(a, b value.Value, tileA, tileB int64) {
+		if in.Strides.Ahead > 0 {
+			for row := range int64(tileGroups) {
+				for t := range in.Imm {
+					e.askFor(e.bytes(b, i64(row*in.Strides.B+t*tileRowBytes+in.Strides.Ahead)), spmd.OpPrefetchFar)
+				}
+			}
+		}
 		e.tileMove("llvm.x86.tileloadd64", tileA, a, in.Strides.A)
 		for t := range in.Imm {
 			e.tileMove("llvm.x86.tileloadd64", tileB+t, e.bytes(b, i64(t*tileRowBytes)), in.Strides.B)

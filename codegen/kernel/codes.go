@@ -88,7 +88,9 @@ func (m *matrix) tiles(k *code, lo, hi *spmd.Value, store func(row *spmd.Value, 
 			k.StoreV(c, nil, at, k.I32(0))
 		}
 		x := k.Offset(m.xBytes.ptr, k.Mul(row, k.I(4*m.stride)))
-		k.MMA8(c, x, weights, k.I(m.units), n, m.strides(m.panel), m.panel/16)
+		s := m.strides(m.panel)
+		s.Ahead = streamAhead
+		k.MMA8(c, x, weights, k.I(m.units), n, s, m.panel/16)
 		k.For(k.I(0), n, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
 			for off := int64(0); off < m.panel; off += w {
 				store(k.Add(row, i), off, k.LoadV(c, k.Mul(i, k.I(m.panel)), off))

@@ -106,7 +106,7 @@ type tile struct {
 	planes   *spmd.Value   // the rows' low and high bytes, where split says so
 	narrow   []*spmd.Value // or their narrow forms
 	ahead    *share        // of the next panel; nil: not asked for
-	streams  bool          // what is a little further on in this panel is asked for
+	further  int64         // bytes, of what is asked for in this panel; 0: nothing is
 	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
 	col      *spmd.Value
@@ -144,8 +144,9 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 		switch {
 		case roomy(k.Target):
 		case rows < askRows:
-			t.streams = true
+			t.further = streamAhead
 		default:
+			t.further = blockAhead
 			t.ahead = m.share(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
 		}
 		if t.narrow != nil {
@@ -251,9 +252,12 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 // memory, and nothing else would read ahead meanwhile.
 const askRows = 4
 
-// streamAhead is how many bytes further on smaller blocks ask for weights, which they read once. The hardware's prefetchers stop at each page, and a core's
-// scheduler is full of instructions that wait for weights long before as many lines as it could are under way. 2 and 8 KiB are less (docs/RATIONALE.md).
-const streamAhead = 4096
+// Each block asks for weights so many bytes further on in this panel, too, which matters where it is the first to read them. The hardware's prefetchers stop at each
+// page, and a core's scheduler is full of instructions that wait for weights long before as many lines as it could are under way (docs/RATIONALE.md).
+const (
+	streamAhead = 4096 // one or two rows
+	blockAhead  = 2048 // more, which take longer
+)
 
 // mostShares is how many blocks of rows share the work of asking for a panel.
 const mostShares = 4
@@ -275,32 +279,32 @@ func (m *matrix) share(k *code, block, blocks *spmd.Value) *share {
 func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
 	column := int64(t.first+j) * int64(k.Target.Lanes)
 	at, off := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column
-	if t.streams && off%t.line() == 0 {
-		k.PrefetchFar(t.weights, at, off+streamAhead/t.m.w.elem.Bytes())
+	if t.further > 0 && off%t.m.line() == 0 {
+		k.PrefetchFar(t.weights, at, off+t.further/t.m.w.elem.Bytes())
 	}
 	if t.ahead != nil && j == 0 && u%mostShares == 0 {
-		t.ask(k, k.Add(unit, k.I(u)))
+		w := int64(k.Target.Lanes)
+		next := k.Add(t.ahead.from, k.Mul(k.Shr(k.Add(unit, k.I(u)), log2(mostShares)), t.ahead.number))
+		t.m.ask(k, t.weights, next, t.ahead.number, int64(t.first)*w, int64(t.first+t.n)*w)
 	}
 	return k.LoadV(t.weights, at, off)
 }
 
 // line is how many weights a cache line holds.
-func (t *tile) line() int64 { return 64 / t.m.w.elem.Bytes() }
+func (m *matrix) line() int64 { return 64 / m.w.elem.Bytes() }
 
-// ask asks for as much of the next panel's columns as goes with mostShares units of this one. Codes are asked for in the second-level cache: two panels of them
-// are more than the first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
-func (t *tile) ask(k *code, unit *spmd.Value) {
+// ask asks for columns lo..hi-1 of so many units of the next panel, from one on. Codes are asked for in the second-level cache: two panels of them are more than the
+// first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
+func (m *matrix) ask(k *code, panel, from, number *spmd.Value, lo, hi int64) {
 	ask := k.Prefetch
-	if t.m.w.form != plain {
+	if m.w.form != plain {
 		ask = k.PrefetchFar
 	}
-	w := int64(k.Target.Lanes)
-	first := k.Add(t.ahead.from, k.Mul(k.Shr(unit, log2(mostShares)), t.ahead.number))
-	k.For(k.I(0), t.ahead.number, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		at := k.Shl(k.Add(first, i), log2(t.m.panel))
-		for column := int64(t.first) * w; column < int64(t.first+t.n)*w; column++ {
-			if column%t.line() == 0 {
-				ask(t.weights, at, t.m.units*t.m.panel+column)
+	k.For(k.I(0), number, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
+		at := k.Shl(k.Add(from, i), log2(m.panel))
+		for column := lo; column < hi; column++ {
+			if column%m.line() == 0 {
+				ask(panel, at, m.units*m.panel+column)
 			}
 		}
 		return nil

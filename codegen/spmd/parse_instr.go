@@ -59,6 +59,9 @@ func (p *parser) operands(in *Instr) {
 		if p.accept("run") {
 			in.Strides.Run = p.integer()
 		}
+		if p.accept("ahead") {
+			in.Strides.Ahead = p.integer()
+		}
 		p.expect("tiles")
 		in.Imm = p.integer()
 	case immStrides:

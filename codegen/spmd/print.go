@@ -155,6 +155,9 @@ func (w *printer) head(in *Instr) {
 		if in.Strides.Run != 0 {
 			w.f(" run %d", in.Strides.Run)
 		}
+		if in.Strides.Ahead != 0 {
+			w.f(" ahead %d", in.Strides.Ahead)
+		}
 		w.f(" tiles %d", in.Imm)
 	case immStrides:
 		w.values(" ", in.Args)

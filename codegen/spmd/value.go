@@ -88,11 +88,12 @@ type Instr struct {
 }
 
 // Strides are how many elements lie between two rows of the matrices of an mma8: of c, of a, and of the four-byte groups of b. Run says how many groups
-// of a column of b lie together, 0 for one: B is then what lies between two such runs.
+// of a column of b lie together, 0 for one: B is then what lies between two such runs. Ahead is a hint, and may be beyond the end: what lies so many bytes behind a
+// group will be read soon after it.
 //
 // Of a quad A and B are the bytes between the first sixteen bytes of K and the second, in a and in b. Of a copybulk C and A are the bytes from piece to piece, in
 // scratch and in memory, and B is how many a piece has.
-type Strides struct{ C, A, B, Run int64 }
+type Strides struct{ C, A, B, Run, Ahead int64 }
 
 // run is Run, at least 1.
 func (s Strides) run() int64 { return max(1, s.Run) }

@@ -78,6 +78,9 @@ func (v *verifier) tiles(in *Instr) {
 			v.at(in, "stride %d of %s: wanted is a multiple of %d in %d..%d", s.n, s.name, s.whole, s.least, int64(maxStride))
 		}
 	}
+	if in.Strides.Ahead < 0 || in.Strides.Ahead > maxStride {
+		v.at(in, "what lies %d bytes ahead: wanted is 0..%d", in.Strides.Ahead, int64(maxStride))
+	}
 	if rows, ok := in.Args[4].Const(); ok && (rows < 1 || rows > 16) {
 		v.at(in, "%d rows: 1..16 are wanted", rows)
 	}

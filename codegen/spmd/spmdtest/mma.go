@@ -46,7 +46,7 @@ func mma(t testing.TB, target spmd.Target, run int64) *Bed {
 	}
 	n := int64(len(rows))
 	for tiles := int64(1); tiles <= 2; tiles++ {
-		s := spmd.Strides{C: 16*tiles + 3, A: 4 * 49, B: (64*tiles + 4) * each, Run: run}
+		s := spmd.Strides{C: 16*tiles + 3, A: 4 * 49, B: (64*tiles + 4) * each, Run: run, Ahead: (tiles - 1) << 28}
 		d.Kernel(fmt.Sprint("sizes", tiles), One, func(k *Body) {
 			m := matrices{k.Input(spmd.I8, random(16*s.A)), k.Input(spmd.I8, random(runs(49)*s.B)), s, tiles}
 			ms, gs := k.Input(spmd.I64, rows), k.Input(spmd.I64, groups)
