@@ -45,8 +45,8 @@ func (t *Tools) llc(ctx context.Context, ir []byte, filetype string, o Options) 
 		ir = OpaquePointers(ir)
 	}
 	// The order of instructions is the templates': chains of dependent operations stand side by side, so that the scheduler of a core sees several. llc's own
-	// scheduler pulls them apart to save registers, and spills more in the end.
-	args := []string{"-O2", "-filetype=" + filetype, "-relocation-model=pic", "-enable-misched=false"}
+	// scheduler pulls them apart to save registers, and spills more in the end. Its combiner adds in another order to make chains shorter, and spills, too.
+	args := []string{"-O2", "-filetype=" + filetype, "-relocation-model=pic", "-enable-misched=false", "-x86-machine-combiner=false"}
 	if o.CPU != "" {
 		args = append(args, "-mcpu="+o.CPU)
 	}
