@@ -15,7 +15,8 @@
 //	sample    a row of logits: the choice of a token (sample.go, sample_keep.go)
 //
 // What they have in common: elementwise expressions (expr.go, math.go), loops (loops.go), and products (matrix.go) in each form that a weight may have:
-// floats, codes of eight bits (codes.go; on CPUs without VNNI by a narrow form of the rows, narrow.go), codes with a scale for each group of K (groups.go). Codes that are clamped may be counted (count.go).
+// floats, codes of eight bits (codes.go; on CPUs without VNNI by a narrow form of the rows, narrow.go), codes with a scale for each group of K (groups.go). What they ask a
+// CPU's memory for ahead of time is in ahead.go. Codes that are clamped may be counted (count.go).
 //
 // Targets with teams of warps and wide loads (GPUs) have more ways: runs.go has loops over weights of which a lane loads sixteen bytes, split.go few rows
 // by a team that shares a panel, staged.go many rows in tiles that go through scratch (by quads: staged_quad.go), conv_shared.go the convolution behind those, map_shared.go

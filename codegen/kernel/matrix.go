@@ -105,8 +105,8 @@ type tile struct {
 	at       []*spmd.Value // the rows
 	planes   *spmd.Value   // the rows' low and high bytes, where split says so
 	narrow   []*spmd.Value // or their narrow forms
-	ahead    *share        // of the next panel; nil: not asked for
-	further  int64         // bytes, of what is asked for in this panel; 0: nothing is
+	ahead    *share        // of the next panel; nil: it is not asked for
+	further  int64         // how many bytes further on in this panel is asked for; 0: nothing is
 	rowSums  *spmd.Value   // sums of the rows' codes by group
 	first, n int           // column vectors
 	col      *spmd.Value
@@ -141,13 +141,8 @@ func (m *matrix) blocks(k *code, lo, hi, col *spmd.Value, store func(row *spmd.V
 			t.at[i] = k.Offset(m.x.ptr, k.Mul(k.Add(row, k.I(int64(i))), k.I(m.stride)))
 		}
 		t.prepare(k, row)
-		switch {
-		case roomy(k.Target):
-		case rows < askRows:
-			t.further = streamAhead
-		default:
-			t.further = blockAhead
-			t.ahead = m.share(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
+		if !roomy(k.Target) {
+			t.plan(k, k.Div(k.Sub(row, lo), k.I(int64(rows))), k.Div(k.Sub(hi, lo), k.I(int64(rows))))
 		}
 		if t.narrow != nil {
 			t.sumNarrow(k, row, store)
@@ -246,69 +241,6 @@ func (t *tile) block(k *code, start func(j int) *spmd.Value) [][]*spmd.Value {
 		}
 	}
 	return acc
-}
-
-// askRows is from how many rows on a block asks for a part of the next panel. This one is used several times then, so that the first pass would wait for
-// memory, and nothing else would read ahead meanwhile.
-const askRows = 4
-
-// Each block asks for weights so many bytes further on in this panel, too, which matters where it is the first to read them. The hardware's prefetchers stop at each
-// page, and a core's scheduler is full of instructions that wait for weights long before as many lines as it could are under way (docs/RATIONALE.md).
-const (
-	streamAhead = 4096 // one or two rows
-	blockAhead  = 2048 // more, which take longer
-)
-
-// mostShares is how many blocks of rows share the work of asking for a panel.
-const mostShares = 4
-
-// share is the part of the next panel that a block of rows asks for while it multiplies by this one: the first blocks together ask for all of it, evenly
-// over their time. Were it all asked for by the first one, a core would wait for memory then, and memory for the core later.
-type share struct {
-	from   *spmd.Value // unit
-	number *spmd.Value // of units, with each mostShares units of this panel; 0: others ask for all
-}
-
-// share is that of one block of some, of as many rows.
-func (m *matrix) share(k *code, block, blocks *spmd.Value) *share {
-	n := k.Select(k.Cmp(spmd.GE, blocks, k.I(mostShares)), k.I(mostShares), k.Select(k.Cmp(spmd.GE, blocks, k.I(2)), k.I(2), k.I(1)))
-	return &share{from: k.Mul(block, k.Div(k.I(m.units), n)), number: k.Select(k.Cmp(spmd.LT, block, n), k.Div(k.I(mostShares), n), k.I(0))}
-}
-
-// weight is W packed elements of unit u.
-func (t *tile) weight(k *code, j int, unit *spmd.Value, u int64) *spmd.Value {
-	column := int64(t.first+j) * int64(k.Target.Lanes)
-	at, off := k.Shl(unit, log2(t.m.panel)), u*t.m.panel+column
-	if t.further > 0 && off%t.m.line() == 0 {
-		k.PrefetchFar(t.weights, at, off+t.further/t.m.w.elem.Bytes())
-	}
-	if t.ahead != nil && j == 0 && u%mostShares == 0 {
-		w := int64(k.Target.Lanes)
-		next := k.Add(t.ahead.from, k.Mul(k.Shr(k.Add(unit, k.I(u)), log2(mostShares)), t.ahead.number))
-		t.m.ask(k, t.weights, next, t.ahead.number, int64(t.first)*w, int64(t.first+t.n)*w)
-	}
-	return k.LoadV(t.weights, at, off)
-}
-
-// line is how many weights a cache line holds.
-func (m *matrix) line() int64 { return 64 / m.w.elem.Bytes() }
-
-// ask asks for columns lo..hi-1 of so many units of the next panel, from one on. Codes are asked for in the second-level cache: two panels of them are more than the
-// first holds beside the rows (measured with 16 rows: 8 to 10 % faster; floats would be 3 % slower).
-func (m *matrix) ask(k *code, panel, from, number *spmd.Value, lo, hi int64) {
-	ask := k.Prefetch
-	if m.w.form != plain {
-		ask = k.PrefetchFar
-	}
-	k.For(k.I(0), number, 1, nil, func(i *spmd.Value, _ []*spmd.Value) []*spmd.Value {
-		at := k.Shl(k.Add(from, i), log2(m.panel))
-		for column := lo; column < hi; column++ {
-			if column%m.line() == 0 {
-				ask(panel, at, m.units*m.panel+column)
-			}
-		}
-		return nil
-	})
 }
 
 // unroll is how many steps of k a loop takes at once: about 16 multiplications, and no fewer than go with one asking for the next panel. A GPU's warp has the
