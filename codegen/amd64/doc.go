@@ -10,7 +10,7 @@
 //
 //	<prefix>.<level>.<kernel>   a kernel: parameters resolved once, then a loop over tiles (kernel.go, ops.go, memory.go)
 //	<prefix>.phases, .launches, .args, .kernels  the program as tables, the same for all levels (tables.go)
-//	<prefix>.run                one worker's share of all phases (step.go)
+//	<prefix>.run                one worker's share of all phases (step.go, workers.go)
 //	<prefix>.barrier            all workers meet: an atomic counter, then pause, then futex (barrier.go)
 //	<prefix>_step, _serve, ...  what docs/abi.md promises; nothing else is visible (step.go, levels.go, context.go)
 //
