@@ -9,7 +9,7 @@ import (
 	"github.com/ssmc/ssmc/codegen/spmd"
 )
 
-// Version is what a context must name, and a module's facts say. It changes with anything in this file.
+// Version is what a context must name, and a module's facts say. It changes with anything in this file that a caller of compiled code sees.
 const Version = 2
 
 // CheckNames says what is wrong with the prefix of a model's symbols and with the checksum of its weights.

@@ -1,6 +1,7 @@
 package amd64
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -138,27 +139,36 @@ func TestBarrier(t *testing.T) {
 		d := spmdtest.Chain(t, target, chainPhases)
 		var want [spmdtest.ChainTiles]uint64
 		spmdtest.ChainStep(&want, chainPhases, uint64(len(d.Input.IDs)))
-		for workers := 1; workers <= 8; workers++ {
-			for _, spin := range []uint32{0, 20, 2000} {
-				if spin == 2000 && workers > runtime.NumCPU() {
-					continue // each barrier would wait for time slices to end
-				}
-				c, got := stepContext(t, d, 0, workers)
-				c.u32(abi.Spin, spin)
+		eachCrowd(t, lib, d, 1, func(workers string, c *modelContext, got spmdtest.Result) {
+			if x := spmdtest.ChainState(got.Work); x != want {
+				t.Errorf("%s: %x, want %x", workers, x, want)
+			}
+			if a, s := *field[uint32](c, abi.Arrived), *field[uint32](c, abi.Sleepers); a != 0 || s != 0 {
+				t.Errorf("%s: arrived %d and sleepers %d after the step", workers, a, s)
+			}
+		})
+	})
+}
+
+// eachCrowd makes steps with one to eight workers, which spin long, briefly, and not at all, and shows what they leave.
+func eachCrowd(t *testing.T, lib *library, d *spmdtest.Bed, steps int, check func(workers string, c *modelContext, got spmdtest.Result)) {
+	for workers := 1; workers <= 8; workers++ {
+		for _, spin := range []uint32{0, 20, 2000} {
+			if spin == 2000 && workers > runtime.NumCPU() {
+				continue // each barrier would wait for time slices to end
+			}
+			c, got := stepContext(t, d, 0, workers)
+			c.u32(abi.Spin, spin)
+			for range steps {
 				for w, r := range lib.stepAll(c, workers) {
 					if r != abi.Fine {
 						t.Fatalf("%d workers: worker %d gives %d", workers, w, r)
 					}
 				}
-				if x := spmdtest.ChainState(got.Work); x != want {
-					t.Errorf("%d workers, spin %d: %x, want %x", workers, spin, x, want)
-				}
-				if a, s := *field[uint32](c, abi.Arrived), *field[uint32](c, abi.Sleepers); a != 0 || s != 0 {
-					t.Errorf("%d workers, spin %d: arrived %d and sleepers %d after the step", workers, spin, a, s)
-				}
 			}
+			check(fmt.Sprintf("%d workers, spin %d", workers, spin), c, got)
 		}
-	})
+	}
 }
 
 // TestServe keeps workers in model_serve over many steps, good ones and bad ones, until they are stopped.

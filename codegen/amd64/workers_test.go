@@ -1,11 +1,9 @@
 package amd64
 
 import (
-	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/ssmc/ssmc/codegen/abi"
 	"github.com/ssmc/ssmc/codegen/spmd"
 	"github.com/ssmc/ssmc/codegen/spmd/spmdtest"
 )
@@ -20,24 +18,10 @@ func TestTally(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := spmdtest.Tally(t, target, times)
-		for workers := 1; workers <= 8; workers++ {
-			for _, spin := range []uint32{0, 20, 2000} {
-				if spin == 2000 && workers > runtime.NumCPU() {
-					continue // each barrier would wait for time slices to end
-				}
-				c, got := stepContext(t, d, 0, workers)
-				c.u32(abi.Spin, spin)
-				for range steps {
-					for w, r := range lib.stepAll(c, workers) {
-						if r != abi.Fine {
-							t.Fatalf("%d workers: worker %d gives %d", workers, w, r)
-						}
-					}
-				}
-				if wrong := spmdtest.TallyWrong(got.Work, times*steps); len(wrong) > 0 {
-					t.Errorf("%d workers, spin %d:\n%s", workers, spin, strings.Join(wrong, "\n"))
-				}
+		eachCrowd(t, lib, d, steps, func(workers string, _ *modelContext, got spmdtest.Result) {
+			if wrong := spmdtest.TallyWrong(got.Work, times*steps); len(wrong) > 0 {
+				t.Errorf("%s:\n%s", workers, strings.Join(wrong, "\n"))
 			}
-		}
+		})
 	})
 }
